@@ -1,0 +1,1 @@
+"""Requests, work items and results, as they cross a boundary."""

@@ -1,0 +1,22 @@
+"""The limits on every input, each with its source."""
+
+# Step Functions: input and output of a state, and the input of StartExecution.
+STATE_PAYLOAD_BYTES = 256 * 1024
+# What one state may leave for the next: the rest covers the fields around it and the service's own escapes.
+STATE_BUDGET_BYTES = 240 * 1024
+
+# An inline Map runs about 40 iterations at a time however high MaxConcurrency is set.
+MAX_CONCURRENCY = 40
+DEFAULT_CONCURRENCY = 10
+
+# 25,000 history events an execution, 7 for an iteration, 5 more for each retry: 500 portfolios leave room for
+# every one of them to be tried eight times.
+MAX_PORTFOLIOS = 500
+MAX_PERIODS = 32
+MAX_VALUATIONS = 40_000  # a century and a half of days
+MAX_CASH_FLOWS = 40_000
+MAX_ID_CHARACTERS = 64
+MAX_AMOUNT = 1e15  # float64 keeps a hundredth of it
+MAX_SOURCE_BYTES = 256 * 1024 * 1024
+# A portfolio that fails leaves a row of this size at the most, so that 500 of them fit in one state.
+MAX_FAILURE_BYTES = 400

@@ -1,0 +1,1 @@
+"""Ports to what keeps things, and their adapters."""

@@ -1,0 +1,1 @@
+"""Everything that starts, runs or watches a state machine."""

@@ -1,0 +1,1 @@
+"""The embedded default: engine, Lambda host and data stores of a laptop."""
