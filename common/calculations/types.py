@@ -1,29 +1,216 @@
-"""The words of the mathematics: flows, valuations, conventions and the reasons why something is undefined."""
+"""The words of the mathematics: flows, valuations, conventions, and why something is undefined or doubtful."""
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+DayArray = NDArray[np.int64]
+"""Days since 1970-01-01: dates that can be subtracted and searched."""
+Money = Decimal | float | int
+
+_EPOCH = date(1970, 1, 1).toordinal()
 
 
 class CashFlow(NamedTuple):
     """An external flow, seen from the portfolio: a contribution is positive, a withdrawal negative."""
 
     date: date
-    amount: Decimal | float
+    amount: Money
 
 
 class DailyValue(NamedTuple):
     """The market value of a portfolio at the close of a day."""
 
     date: date
-    value: Decimal | float
+    value: Money
 
 
 class FlowTiming(StrEnum):
     """When in its day an external flow took part, and whether that day's valuation holds it."""
 
     AFTER_CLOSE = "after_close"
+    """The valuation of the day excludes the flow, which takes part from the next sub-period on."""
     END_OF_DAY = "end_of_day"
+    """The valuation of the day includes the flow, which earned nothing that day."""
     START_OF_DAY = "start_of_day"
+    """The valuation of the day includes the flow, which was invested all day."""
     INFLOW_START_OUTFLOW_END = "inflow_start_outflow_end"
+    """Contributions as at the start, withdrawals as at the end of the day."""
+
+
+class Reason(StrEnum):
+    """Why a metric is undefined, or what is special about the value it has."""
+
+    ANNUALIZED_RETURN_UNDEFINED = "annualized_return_undefined"
+    BENCHMARK_HISTORY_TOO_SHORT = "benchmark_history_too_short"
+    EMPTY_ACCOUNT = "empty_account"
+    FLOW_AFTER_FINAL_DATE = "flow_after_final_date"
+    HISTORY_TOO_SHORT = "history_too_short"
+    INDETERMINATE = "indeterminate"
+    MULTIPLE_ROOTS = "multiple_roots"
+    NON_POSITIVE_DENOMINATOR = "non_positive_denominator"
+    NOT_CONVERGED = "not_converged"
+    NO_BENCHMARK = "no_benchmark"
+    NO_DOWN_PERIODS = "no_down_periods"
+    NO_DRAWDOWN = "no_drawdown"
+    NO_REAL_ROOT = "no_real_root"
+    NO_SIGN_CHANGE = "no_sign_change"
+    NO_UP_PERIODS = "no_up_periods"
+    NO_VALUATION_IN_PERIOD = "no_valuation_in_period"
+    OUT_OF_RANGE = "out_of_range"
+    TOO_FEW_RETURNS = "too_few_returns"
+    TOO_FEW_VALUATIONS = "too_few_valuations"
+    TOTAL_LOSS = "total_loss"
+    TRACK_RECORD_BROKEN = "track_record_broken"
+    UNDER_ONE_YEAR = "under_one_year"
+    ZERO_BENCHMARK_VOLATILITY = "zero_benchmark_volatility"
+    ZERO_DOWNSIDE_DEVIATION = "zero_downside_deviation"
+    ZERO_TRACKING_ERROR = "zero_tracking_error"
+    ZERO_VOLATILITY = "zero_volatility"
+
+
+class Caution(StrEnum):
+    """A warning that goes with a value: it is defined, and still deserves a second look."""
+
+    EMPTY_ACCOUNT = "empty_account"
+    """Nothing was invested during some sub-periods; they are left out."""
+    FLOW_OUTSIDE_VALUATIONS = "flow_outside_valuations"
+    """A flow lies before the first or after the last valuation it could belong to, and was left out."""
+    FLOW_TIMING_SUSPECT = "flow_timing_suspect"
+    """The valuations jump as if the flows had another timing than the one given."""
+    LARGE_FLOW = "large_flow"
+    """A flow over 10 % of the value it met: Modified Dietz is only an approximation there."""
+    MULTIPLE_ROOTS = "multiple_roots"
+    """Several rates solve the money-weighted return; the one nearest zero is given."""
+    STALE_BENCHMARK = "stale_benchmark"
+    """The benchmark's value at one end of the period is over a week older than the portfolio's."""
+    STALE_VALUATION = "stale_valuation"
+    """The valuation at one end of the period is over a month older than the date it stands for."""
+    TOTAL_LOSS = "total_loss"
+    """Everything put in was lost: the money-weighted return is -100 %."""
+    TRACK_RECORD_BROKEN = "track_record_broken"
+    """A sub-period lost everything: what comes after cannot be linked to what came before."""
+    VALUE_WITHOUT_FLOW = "value_without_flow"
+    """An empty account has a value the next day and no flow explains it; that sub-period is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undefinable:
+    """A number, or None with the reason why there is none."""
+
+    value: float | None
+    reason: Reason | None = None
+
+
+def day_number(day: date) -> int:
+    """Return the days from 1970-01-01 to `day`."""
+    return day.toordinal() - _EPOCH
+
+
+def day_date(number: int) -> date:
+    """Return the date `number` days after 1970-01-01."""
+    return date.fromordinal(int(number) + _EPOCH)
+
+
+@dataclass(frozen=True, slots=True)
+class Valuations:
+    """Market values at the close of strictly increasing days.
+
+    Attributes
+    ----------
+    days : (n,) int64
+    values : (n,) float64
+    """
+
+    days: DayArray
+    values: FloatArray
+
+    @classmethod
+    def of(cls, daily_values: Iterable[tuple[date, Money]]) -> Self:
+        """Sort `daily_values` by date.
+
+        Raises
+        ------
+        ValueError
+            A date stands twice, or a value is not finite.
+        """
+        points = sorted((day_number(day), float(value)) for day, value in daily_values)
+        return cls.from_arrays([day for day, _ in points], [value for _, value in points])
+
+    @classmethod
+    def from_arrays(cls, days: Sequence[int] | DayArray, values: Sequence[float] | FloatArray) -> Self:
+        """Take days that increase strictly, and their values.
+
+        Raises
+        ------
+        ValueError
+            The days do not increase, or a value is not finite.
+        """
+        day_array = np.asarray(days, dtype=np.int64)
+        value_array = np.asarray(values, dtype=np.float64)
+        if day_array.size > 1 and not bool((day_array[1:] > day_array[:-1]).all()):
+            raise ValueError("valuation dates must increase, each at most once")
+        if not bool(np.isfinite(value_array).all()):
+            raise ValueError("valuations must be finite numbers")
+        return cls(day_array, value_array)
+
+
+@dataclass(frozen=True, slots=True)
+class Flows:
+    """External flows in the order of their days; several may share a day.
+
+    Attributes
+    ----------
+    days : (m,) int64
+    amounts : (m,) float64, a contribution positive
+    """
+
+    days: DayArray
+    amounts: FloatArray
+
+    @classmethod
+    def of(cls, cash_flows: Iterable[tuple[date, Money]]) -> Self:
+        """Sort `cash_flows` by date.
+
+        Raises
+        ------
+        ValueError
+            An amount is not finite.
+        """
+        flows = sorted((day_number(day), float(amount)) for day, amount in cash_flows)
+        return cls.from_arrays([day for day, _ in flows], [amount for _, amount in flows])
+
+    @classmethod
+    def from_arrays(cls, days: Sequence[int] | DayArray, amounts: Sequence[float] | FloatArray) -> Self:
+        """Take days, in any order, and their amounts.
+
+        Raises
+        ------
+        ValueError
+            An amount is not finite.
+        """
+        day_array = np.asarray(days, dtype=np.int64)
+        amount_array = np.asarray(amounts, dtype=np.float64)
+        if not bool(np.isfinite(amount_array).all()):
+            raise ValueError("cash flows must be finite numbers")
+        if day_array.size > 1 and not bool((day_array[1:] >= day_array[:-1]).all()):
+            order = np.argsort(day_array, kind="stable")
+            day_array, amount_array = day_array[order], amount_array[order]
+        return cls(day_array, amount_array)
+
+    @classmethod
+    def none(cls) -> Self:
+        """Return no flows."""
+        return cls(np.empty(0, dtype=np.int64), np.empty(0))
+
+    def between(self, after: int, until: int) -> "Flows":
+        """Return the flows dated in (after, until]."""
+        first, last = np.searchsorted(self.days, [after, until], side="right")
+        return Flows(self.days[first:last], self.amounts[first:last])

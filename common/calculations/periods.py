@@ -1,0 +1,141 @@
+"""Reporting periods, and how many returns make a year."""
+
+import calendar
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import StrEnum
+from typing import Self
+
+import numpy as np
+
+from common.calculations.types import DayArray
+
+
+class StandardPeriod(StrEnum):
+    """The periods reports are made for, each ending on the as-of date."""
+
+    MTD = "MTD"
+    QTD = "QTD"
+    YTD = "YTD"
+    ONE_YEAR = "1Y"
+    THREE_YEARS = "3Y"
+    FIVE_YEARS = "5Y"
+    TEN_YEARS = "10Y"
+    ITD = "ITD"
+
+
+_YEARS = {
+    StandardPeriod.ONE_YEAR: 1,
+    StandardPeriod.THREE_YEARS: 3,
+    StandardPeriod.FIVE_YEARS: 5,
+    StandardPeriod.TEN_YEARS: 10,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A labelled stretch (start, end] of the calendar, for one as-of date.
+
+    Attributes
+    ----------
+    label : str
+        `1Y`, or `2008-01-01/2008-12-31` for an explicit one (ISO 8601).
+    start : date or None
+        The day whose closing value is the base; None for the first there is (ITD).
+    end : date
+    """
+
+    label: str
+    start: date | None
+    end: date
+
+    @classmethod
+    def standard(cls, period: StandardPeriod | str, as_of: date) -> Self:
+        """Return a standard period as of a date."""
+        return cls(str(period), period_start(period, as_of), as_of)
+
+    @classmethod
+    def explicit(cls, start: date, end: date) -> Self:
+        """Return the period between two dates."""
+        return cls(f"{start.isoformat()}/{end.isoformat()}", start, end)
+
+    @property
+    def is_full_year(self) -> bool:
+        """Whether the calendar gives it a year, even where week-ends leave its valuations a day less."""
+        return self.start is not None and shift_years(self.end, -1) >= self.start
+
+
+def resolve_period(
+    period: StandardPeriod | str, as_of: date, inception: date | None = None
+) -> tuple[date | None, date]:
+    """Return base and end date of a standard period: it covers (base, end].
+
+    Parameters
+    ----------
+    period
+        `MTD`, `QTD`, `YTD`, `1Y`, `3Y`, `5Y`, `10Y` or `ITD`.
+    as_of
+        The end.
+    inception
+        Base of `ITD`.
+    """
+    standard = StandardPeriod(period)
+    return (inception if standard is StandardPeriod.ITD else period_start(standard, as_of)), as_of
+
+
+def period_start(period: StandardPeriod | str, as_of: date) -> date | None:
+    """Return the base date of a standard period; None for ITD, whose base the portfolio itself has.
+
+    The base of a to-date period is the last day of the month, quarter or year before. A period of years starts on the
+    same day of an earlier year; where `as_of` is the end of a month, on the end of that month.
+    """
+    match StandardPeriod(period):
+        case StandardPeriod.MTD:
+            return as_of.replace(day=1) - timedelta(days=1)
+        case StandardPeriod.QTD:
+            return as_of.replace(month=as_of.month - (as_of.month - 1) % 3, day=1) - timedelta(days=1)
+        case StandardPeriod.YTD:
+            return date(as_of.year - 1, 12, 31)
+        case StandardPeriod.ITD:
+            return None
+        case years:
+            return shift_years(as_of, -_YEARS[years])
+
+
+def shift_years(day: date, years: int) -> date:
+    """Return the same day of another year; a month's last day stays the month's last day."""
+    year = day.year + years
+    last = calendar.monthrange(year, day.month)[1]
+    at_month_end = day.day == calendar.monthrange(day.year, day.month)[1]
+    return date(year, day.month, last if at_month_end else min(day.day, last))
+
+
+def month_end_positions(days: DayArray) -> DayArray:
+    """Return the positions of the last of `days` in each month; the very last day is always one of them."""
+    months = days.astype("datetime64[D]").astype("datetime64[M]")
+    return np.flatnonzero(np.append(months[1:] != months[:-1], np.True_))
+
+
+def infer_periods_per_year(days: DayArray) -> int:
+    """Return how many sub-periods of this spacing make a year.
+
+    Parameters
+    ----------
+    days : (n,) int64, increasing
+
+    Returns
+    -------
+    int
+        252 for business days, 365 for calendar days, 52, 12, 4 or 1 by the median distance; 252 below two days.
+    """
+    if days.size < 2:
+        return 252
+    distances = np.diff(days)
+    median = float(np.median(distances))
+    if median <= 1.0:
+        # Business days skip week-ends: their mean distance is 7/5 of a day, that of calendar days 1.
+        return 252 if float(distances.mean()) > 1.2 else 365
+    for most, periods in ((4.0, 252), (11.0, 52), (46.0, 12), (137.0, 4)):
+        if median <= most:
+            return periods
+    return 1
