@@ -18,5 +18,3 @@ MAX_CASH_FLOWS = 40_000
 MAX_ID_CHARACTERS = 64
 MAX_AMOUNT = 1e15  # float64 keeps a hundredth of it
 MAX_SOURCE_BYTES = 256 * 1024 * 1024
-# A portfolio that fails leaves a row of this size at the most, so that 500 of them fit in one state.
-MAX_FAILURE_BYTES = 400

@@ -98,6 +98,9 @@ class PayloadStore(Protocol):
         Try again.
     """
 
+    def __hash__(self) -> int:
+        """Stores are told apart by identity: a warm function caches what it read from one."""
+
     def put(self, key: str, body: bytes) -> None:
         """Store `body` under `key`, replacing what is there."""
 

@@ -1,0 +1,229 @@
+"""Reading a referenced file: JSON, JSON Lines, CSV or Parquet, into series or portfolios."""
+
+import csv
+import io
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any, TypeVar
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
+
+from common.calculations import Flows, Valuations
+from common.errors import InvalidPortfolioError
+from common.models.limits import MAX_CASH_FLOWS, MAX_PORTFOLIOS, MAX_VALUATIONS
+from common.models.request import faults
+from common.models.series import (
+    CashFlowColumns,
+    CashFlowSeries,
+    Source,
+    SourceFormat,
+    ValuationColumns,
+    ValuationSeries,
+    parse_amount,
+    parse_date,
+)
+
+_FAULTS_TOLD = 5
+
+T = TypeVar("T")
+Row = Mapping[str, Any]
+Place = str
+"""Where in a file something stands, as a person finds it: `line 17`, `row 3`."""
+
+_valuation_series: TypeAdapter[ValuationColumns | Source] = TypeAdapter(ValuationSeries)
+_cash_flow_series: TypeAdapter[CashFlowColumns | Source] = TypeAdapter(CashFlowSeries)
+
+
+def read_valuations(body: bytes, source: Source) -> Valuations:
+    """Return the valuations of a file with the columns `date` and `value`, in the order of their days.
+
+    Raises
+    ------
+    InvalidPortfolioError
+        With the place of the first faults, or because there are none or too many.
+    """
+    if source.resolved_format is SourceFormat.JSON:
+        columns = _read_json(body, source, _valuation_series.validate_python)
+        if isinstance(columns, Source):
+            raise InvalidPortfolioError(f"{source.source}: a file must not refer to another one")
+        return columns.valuations()
+    days, values = _read_series(body, source, "value", MAX_VALUATIONS, unique=True)
+    if not days:
+        raise InvalidPortfolioError(f"{source.source}: there are no valuations in it")
+    numbers = np.asarray(days, dtype="datetime64[D]").astype(np.int64)
+    order = np.argsort(numbers, kind="stable")
+    return Valuations.from_arrays(numbers[order], np.asarray(values, dtype=np.float64)[order])
+
+
+def read_cash_flows(body: bytes, source: Source) -> Flows:
+    """Return the cash flows of a file with the columns `date` and `amount`.
+
+    Raises
+    ------
+    InvalidPortfolioError
+        With the place of the first faults, or because there are too many.
+    """
+    if source.resolved_format is SourceFormat.JSON:
+        columns = _read_json(body, source, _cash_flow_series.validate_python)
+        if isinstance(columns, Source):
+            raise InvalidPortfolioError(f"{source.source}: a file must not refer to another one")
+        return columns.flows()
+    days, amounts = _read_series(body, source, "amount", MAX_CASH_FLOWS, unique=False)
+    numbers = np.asarray(days, dtype="datetime64[D]").astype(np.int64)
+    return Flows.from_arrays(numbers, np.asarray(amounts, dtype=np.float64))
+
+
+def read_portfolios(body: bytes, source: Source) -> list[Any]:
+    """Return the portfolios of a file as they would stand in a request, not yet validated.
+
+    JSON holds a list of them, JSON Lines one a line. CSV and Parquet have a row for each valuation: `portfolio_id`,
+    `date`, `value`, and where wanted `cash_flow`, `client_id`, `account_id`, `currency`.
+
+    Raises
+    ------
+    InvalidPortfolioError
+        The file cannot be read.
+    """
+    match source.resolved_format:
+        case SourceFormat.JSON:
+            document = _read_json(body, source, lambda parsed: parsed)
+            if not isinstance(document, list):
+                raise InvalidPortfolioError(f"{source.source}: must be a list of portfolios")
+            return document
+        case SourceFormat.JSON_LINES:
+            return [row for _, row in _rows(body, source)]
+        case _:
+            return list(_by_portfolio(_rows(body, source), source).values())
+
+
+def _by_portfolio(rows: Iterator[tuple[Place, Row]], source: Source) -> dict[str, dict[str, Any]]:
+    portfolios: dict[str, dict[str, Any]] = {}
+    for place, row in rows:
+        name = row.get("portfolio_id")
+        if name in (None, ""):
+            raise InvalidPortfolioError(f"{source.source}: {place}: portfolio_id is missing")
+        portfolio = portfolios.get(str(name))
+        if portfolio is None:
+            if len(portfolios) == MAX_PORTFOLIOS:
+                raise InvalidPortfolioError(f"{source.source}: over {MAX_PORTFOLIOS} portfolios")
+            portfolio = portfolios[str(name)] = {
+                "portfolio_id": str(name),
+                **{key: row[key] for key in ("client_id", "account_id", "currency") if row.get(key)},
+                "valuations": {"dates": [], "values": []},
+                "cash_flows": {"dates": [], "amounts": []},
+            }
+        day = _text_date(row.get("date"))
+        portfolio["valuations"]["dates"].append(day)
+        portfolio["valuations"]["values"].append(row.get("value"))
+        if row.get("cash_flow") not in (None, "", "0", 0, 0.0):
+            portfolio["cash_flows"]["dates"].append(day)
+            portfolio["cash_flows"]["amounts"].append(row["cash_flow"])
+    return portfolios
+
+
+def _read_json(body: bytes, source: Source, validate: Callable[[Any], T]) -> T:
+    try:
+        return validate(json.loads(body))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ValidationError):
+            told = "; ".join(str(fault) for fault in faults(error)[:_FAULTS_TOLD])
+            raise InvalidPortfolioError(f"{source.source}: {told}") from None
+        raise InvalidPortfolioError(f"{source.source}: is not JSON: {error}") from None
+
+
+def _read_series(
+    body: bytes, source: Source, column: str, limit: int, *, unique: bool
+) -> tuple[list[date], list[float]]:
+    """Return the dates and numbers of a file of rows, or tell its first faults and their places."""
+    days: list[date] = []
+    numbers: list[float] = []
+    first_place: dict[date, Place] = {}
+    told: list[str] = []
+    for place, row in _rows(body, source):
+        try:
+            day, number = parse_date(_text_date(row.get("date"))), parse_amount(row.get(column))
+        except PydanticCustomError as error:
+            what = "date" if error.type.startswith("date") else column
+            told.append(f"{place}: {what} {_shown(row.get(what))} {error.message()}")
+        else:
+            if unique and (earlier := first_place.setdefault(day, place)) != place:
+                told.append(f"{place}: {day.isoformat()} stands in {earlier} already")
+            days.append(day)
+            numbers.append(number)
+        if len(days) > limit:
+            told.append(f"over {limit} rows")
+        if len(told) >= _FAULTS_TOLD:
+            break
+    if told:
+        raise InvalidPortfolioError(f"{source.source}: {'; '.join(told)}")
+    return days, numbers
+
+
+def _rows(body: bytes, source: Source) -> Iterator[tuple[Place, Row]]:
+    match source.resolved_format:
+        case SourceFormat.CSV:
+            yield from _csv_rows(_text(body, source), source)
+        case SourceFormat.JSON_LINES:
+            for number, line in enumerate(_text(body, source).splitlines(), start=1):
+                if line.strip():
+                    try:
+                        row = json.loads(line)
+                    except (ValueError, RecursionError):
+                        row = None
+                    if not isinstance(row, dict):
+                        raise InvalidPortfolioError(f"{source.source}: line {number}: is not a JSON object")
+                    yield f"line {number}", row
+        case SourceFormat.PARQUET:
+            for number, row in enumerate(_parquet_rows(body, source), start=1):
+                yield f"row {number}", row
+        case SourceFormat.JSON:
+            raise AssertionError("JSON is read whole")
+
+
+def _csv_rows(text: str, source: Source) -> Iterator[tuple[Place, Row]]:
+    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+    try:
+        if "date" not in (reader.fieldnames or ()):
+            raise InvalidPortfolioError(f"{source.source}: line 1: there is no column `date` in the header")
+        for row in reader:
+            yield f"line {reader.line_num}", row
+    except csv.Error as error:
+        raise InvalidPortfolioError(f"{source.source}: line {reader.line_num}: {error}") from None
+
+
+def _parquet_rows(body: bytes, source: Source) -> Iterator[Row]:
+    import duckdb  # noqa: PLC0415 - 60 MB that only Parquet needs
+
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as file, duckdb.connect() as connection:
+        file.write(body)
+        file.flush()
+        try:
+            found = connection.execute("SELECT * FROM read_parquet(?)", [file.name])
+            names: Sequence[str] = [column[0] for column in found.description or ()]
+            while rows := found.fetchmany(10_000):
+                yield from (dict(zip(names, row, strict=True)) for row in rows)
+        except duckdb.Error as error:
+            raise InvalidPortfolioError(f"{source.source}: is not Parquet: {error}") from None
+
+
+def _text(body: bytes, source: Source) -> str:
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidPortfolioError(f"{source.source}: is not UTF-8 text (byte {error.start})") from None
+
+
+def _text_date(value: object) -> object:
+    """Return a date, or a timestamp at midnight, as text: Parquet has types of its own for both."""
+    if isinstance(value, date):
+        text = value.isoformat()
+        return text[:10] if len(text) == 10 or text[10:].rstrip("0:.") == "T" else text
+    return value.strip() if isinstance(value, str) else value
+
+
+def _shown(value: object) -> str:
+    return "is missing;" if value is None else repr(value)[:40]

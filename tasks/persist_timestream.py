@@ -1,0 +1,70 @@
+"""PersistTimestream: the rows of an execution into the time series."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from common.stores.s3 import payload_store
+from common.stores.timestream import time_series_store
+
+from common.config import PayloadSettings, TimeSeriesSettings
+from common.models.results import Run
+from common.observability import logger
+from common.stores.outcomes import rows_of
+from common.stores.ports import PayloadStore, TimeSeriesStore
+
+# Each rejected record goes to the log; the state carries so many, to show what is the matter.
+_REJECTIONS_TOLD = 20
+
+
+def persist_timestream(
+    event: Mapping[str, Any], payloads: PayloadStore, time_series: TimeSeriesStore
+) -> dict[str, Any]:
+    """Write the records of all portfolios that were calculated.
+
+    Parameters
+    ----------
+    event
+        `{run, portfolios}`: the execution, and what its iterations handed on.
+
+    Returns
+    -------
+    dict
+        `status` (`SUCCEEDED`, or `PARTIAL` where records were rejected), `written`, `superseded`, `rejected` (counts
+        of records) and `rejections`, the first of them.
+
+    Raises
+    ------
+    ThrottledError, TransientError
+        Some records are not written; try all of them again.
+    StoreError
+        The store refuses this for good.
+    """
+    report = time_series.write(rows_of(event["portfolios"], payloads), Run.model_validate(event["run"]))
+    for rejected in report.rejected:
+        logger().warning("RejectedRecord", extra={**event["run"], **asdict(rejected)})
+    return {
+        "status": "PARTIAL" if report.rejected else "SUCCEEDED",
+        "written": report.written,
+        "superseded": report.superseded,
+        "rejected": len(report.rejected),
+        "rejections": [asdict(rejected) for rejected in report.rejected[:_REJECTIONS_TOLD]],
+    }
+
+
+def handler(
+    event: Mapping[str, Any],
+    context: object,
+    *,
+    payloads: PayloadStore | None = None,
+    time_series: TimeSeriesStore | None = None,
+) -> dict[str, Any]:
+    """Run `persist_timestream` as a Lambda function."""
+    report = persist_timestream(
+        event,
+        payloads or payload_store(PayloadSettings.from_env()),
+        time_series or time_series_store(TimeSeriesSettings.from_env()),
+    )
+    counts = {name: report[name] for name in ("status", "written", "superseded", "rejected")}
+    logger().info("PersistTimestream", extra={**event["run"], **counts})
+    return report
