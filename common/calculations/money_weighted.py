@@ -31,7 +31,6 @@ from common.calculations.types import (
 DEFAULT_MAX_ITERATIONS = 100
 DEFAULT_TOLERANCE = 1e-12
 
-_LARGEST_LOG_RATE = 709.0  # exp of more is no float
 _ABSURD_LOG_RATE = math.log(1e12)
 """Beyond a trillion-fold a year, up or down, a further root is an artefact of a flow days before the next one; it is
 told only where there is no other."""
@@ -197,18 +196,16 @@ def solve(
     solved = [x for x in log_rates if x is not None]
     if len(solved) < len(log_rates):
         return MoneyWeightedReturn(None, Reason.NOT_CONVERGED)
-    rates = [rate for rate in np.expm1(solved).tolist() if rate > -1.0]
-    if not rates:
-        return MoneyWeightedReturn(None, Reason.OUT_OF_RANGE if solved else Reason.NO_REAL_ROOT)
+    if not solved:
+        return MoneyWeightedReturn(None, Reason.NO_REAL_ROOT)
     nearest = min(solved, key=abs)
     with np.errstate(over="ignore"):
-        over_span = float(np.expm1(nearest * span))
-    return MoneyWeightedReturn(
-        float(np.expm1(nearest)),
-        Reason.MULTIPLE_ROOTS if len(rates) > 1 else None,
-        tuple(rates),
-        over_span if np.isfinite(over_span) else None,
-    )
+        rates = [rate for rate in np.expm1(solved).tolist() if rate < np.inf]
+        value, over_span = np.expm1([nearest, nearest * span]).tolist()
+    period_value = over_span if over_span < np.inf else None
+    if value == np.inf:
+        return MoneyWeightedReturn(None, Reason.OUT_OF_RANGE, tuple(rates), period_value)
+    return MoneyWeightedReturn(value, Reason.MULTIPLE_ROOTS if len(rates) > 1 else None, tuple(rates), period_value)
 
 
 def _years(days: DayArray, day_count: DayCount) -> FloatArray:
@@ -294,8 +291,8 @@ class _Equation:
         return cls(
             _Side(sizes[positive], years[positive]),
             _Side(sizes[negative], years[negative]),
-            max(low, -_LARGEST_LOG_RATE),
-            min(high, _LARGEST_LOG_RATE),
+            low,
+            high,
             int(np.count_nonzero(positive[1:] != positive[:-1])) == 1,
         )
 

@@ -228,8 +228,7 @@ def _alone(found: _Metrics, r: FloatArray, annualized: float | None, risk_free: 
     per_period = _per_period(risk_free, k)
     mean = float(r.mean())
     centred = r - mean
-    squares = centred * centred
-    total = float(squares.sum())
+    total = float(centred @ centred)
     sigma = _deviation(total, n - ddof, mean)
     below = np.minimum(r - per_period, 0.0)
     downside = float(np.sqrt(float(below @ below) / n * k))
@@ -240,10 +239,13 @@ def _alone(found: _Metrics, r: FloatArray, annualized: float | None, risk_free: 
 
     if sigma == 0.0:
         found.miss(Reason.ZERO_VOLATILITY, "sharpe_ratio", "sharpe_ratio_arithmetic", "skewness", "kurtosis")
+    elif not np.isfinite(total):
+        found.miss(Reason.OUT_OF_RANGE, "sharpe_ratio", "sharpe_ratio_arithmetic", "skewness", "kurtosis")
     else:
-        variance = total / n
-        found["skewness"] = float(squares @ centred) / n / variance**1.5
-        found["kurtosis"] = float(squares @ squares) / n / variance**2 - 3.0
+        z = centred / np.sqrt(total / n)
+        squares = z * z
+        found["skewness"] = float(squares @ z) / n
+        found["kurtosis"] = float(squares @ squares) / n - 3.0
         found["sharpe_ratio_arithmetic"] = (mean - per_period) * k / found["volatility"]
         if annualized is not None:
             found["sharpe_ratio"] = (annualized - risk_free) / found["volatility"]

@@ -1,0 +1,125 @@
+"""Laws that every internal rate of return obeys."""
+
+import itertools
+from datetime import timedelta
+from math import isfinite, log1p
+
+import mpmath
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from common.calculations import CashFlow, Reason, calculate_irr, xirr
+from tests.property.strategies import CENTS, START, Portfolio, any_portfolios
+
+DAYS = st.lists(st.integers(0, 8_000), min_size=2, max_size=20, unique=True).map(sorted)
+
+
+@st.composite
+def investments(draw: st.DrawFn) -> tuple[list[int], list[float]]:
+    """Paid in first, taken out later: exactly one rate."""
+    days = draw(DAYS)
+    turn = draw(st.integers(1, len(days) - 1))
+    sizes = [draw(st.floats(0.01, 1e6)) for _ in days]
+    return days, [-size if index < turn else size for index, size in enumerate(sizes)]
+
+
+def present_value(days: list[int], amounts: list[float], rate: float) -> tuple[mpmath.mpf, mpmath.mpf]:
+    """Return the present value, and the sum of the sizes it is made of, with 50 digits."""
+    with mpmath.workdps(50):
+        growth = 1 + mpmath.mpf(rate)
+        parts = [mpmath.mpf(each) / growth ** (mpmath.mpf(day) / 365) for day, each in zip(days, amounts, strict=True)]
+        return mpmath.fsum(parts), mpmath.fsum(abs(part) for part in parts)
+
+
+@given(investments())
+def test_plugs_back_to_zero(investment: tuple[list[int], list[float]]) -> None:
+    days, amounts = investment
+    found = xirr([START + timedelta(days=day) for day in days], amounts)
+    if found.value is None:
+        assert found.reason is Reason.OUT_OF_RANGE
+        return
+    assert found.reason is None
+    assert found.roots == (found.value,)
+    # Next to -100 % a float cannot tell two rates apart whose present values differ visibly.
+    assume(found.value > -0.999)
+    worth, size = present_value(days, amounts, found.value)
+    years = (days[-1] - days[0]) / 365
+    assert abs(worth) <= size * 1e-13 * (1 + years * (1 + abs(log1p(found.value))) / (1 + found.value))
+
+
+@given(investments())
+def test_agrees_with_fifty_digits(investment: tuple[list[int], list[float]]) -> None:
+    days, amounts = investment
+    found = xirr([START + timedelta(days=day) for day in days], amounts)
+    assume(found.value is not None and -0.99 < found.value < 1e6)
+    assert found.value is not None
+    with mpmath.workdps(50):
+        exact = mpmath.findroot(
+            lambda x: mpmath.fsum(
+                each * mpmath.exp(-x * mpmath.mpf(day) / 365) for day, each in zip(days, amounts, strict=True)
+            ),
+            mpmath.log1p(found.value),
+            tol=1e-60,
+            verify=False,
+        )
+        rate = mpmath.expm1(exact)
+    assert found.value == pytest.approx(float(rate), rel=1e-12, abs=1e-12)
+
+
+@given(investments(), st.floats(1e-3, 1e3), st.integers(0, 3_000))
+def test_depends_on_neither_unit_nor_start(
+    investment: tuple[list[int], list[float]], factor: float, shift: int
+) -> None:
+    days, amounts = investment
+    one = xirr([START + timedelta(days=day) for day in days], amounts)
+    other = xirr([START + timedelta(days=day + shift) for day in days], [each * factor for each in amounts])
+    if one.value is None:
+        assert (other.value, other.reason) == (None, one.reason)
+    elif one.value < 1e6:  # a larger rate is the exponential of what was solved for, and shows its rounding
+        assert other.value == pytest.approx(one.value, rel=1e-9, abs=1e-9)
+
+
+@given(DAYS, st.data())
+def test_every_root_is_one_and_none_is_missed(days: list[int], data: st.DataObject) -> None:
+    amounts = data.draw(st.lists(st.floats(-1e4, 1e4), min_size=len(days), max_size=len(days)))
+    found = xirr([START + timedelta(days=day) for day in days], amounts)
+    assert list(found.roots) == sorted(found.roots)
+    # A scan for sign changes, on a grid of its own, must not see a root that is not told.
+    seen = 0
+    signs = [present_value(days, amounts, float(mpmath.expm1(x / 20)))[0] for x in range(-100, 101)]
+    for left, right in itertools.pairwise(signs):
+        seen += left * right < 0
+    assert len(found.roots) >= seen
+    for root in found.roots:
+        if -0.999 < root < 1e6:
+            worth, size = present_value(days, amounts, root)
+            # At a double root the rate itself is only good to half the digits.
+            assert abs(worth) <= 1e-9 * size
+
+
+@given(any_portfolios())
+def test_anything_finite_gives_a_finite_number_or_a_reason(portfolio: Portfolio) -> None:
+    values, flows = portfolio
+    last = max(values)
+    found = calculate_irr(flows, last.value, last.date)
+    if found.value is None:
+        assert found.reason is not None
+        assert found.roots == ()
+    else:
+        assert isfinite(found.value)
+        assert found.reason in (None, Reason.MULTIPLE_ROOTS, Reason.TOTAL_LOSS)
+        assert found.period_value is None or isfinite(found.period_value)
+
+
+@given(st.lists(CENTS, min_size=1, max_size=5))
+def test_flows_that_net_to_nil_are_no_investment(amounts: list[float]) -> None:
+    days = [START] * (2 * len(amounts))
+    assert xirr(days, amounts + [-each for each in amounts]).value is None
+
+
+@given(st.floats(1.0, 1e9), st.integers(1, 5_000), st.floats(-0.9, 3.0))
+def test_one_deposit_earns_its_own_growth(deposit: float, days: int, total: float) -> None:
+    found = calculate_irr([CashFlow(START, deposit)], deposit * (1 + total), START + timedelta(days=days))
+    if found.value is not None:
+        assert found.period_value == pytest.approx(total, rel=1e-9, abs=1e-9)
