@@ -1,0 +1,175 @@
+"""A wrong request lists every fault with its place; a right one gets sensible defaults."""
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from common.calculations import FlowTiming
+from common.errors import InvalidRequestError
+from common.models.limits import MAX_PORTFOLIOS
+from common.models.request import CalculationRequest
+from common.models.results import CalculationMethod
+from common.models.series import Source, ValuationColumns
+
+VALUATIONS = [{"date": "2024-01-02", "value": 1000}, {"date": "2024-01-03", "value": "1010.50"}]
+
+
+def request(**changes: Any) -> dict[str, Any]:
+    return {"portfolios": [{"portfolio_id": "p-1", "valuations": VALUATIONS}], **changes}
+
+
+def portfolio(**changes: Any) -> dict[str, Any]:
+    return request(portfolios=[{"portfolio_id": "p-1", "valuations": VALUATIONS, **changes}])
+
+
+def faults(document: object, *, local_sources: bool = False) -> list[str]:
+    with pytest.raises(InvalidRequestError) as caught:
+        CalculationRequest.parse(document, local_sources=local_sources)
+    return [str(fault) for fault in caught.value.faults]
+
+
+def test_defaults() -> None:
+    found = CalculationRequest.parse(request())
+    assert found.time_periods == ["MTD", "QTD", "YTD", "1Y", "3Y", "5Y", "10Y", "ITD"]
+    assert found.calculation_method is CalculationMethod.DAILY
+    assert found.flow_timing is FlowTiming.AFTER_CLOSE
+    assert (found.max_concurrency, found.risk_free_rate, found.as_of_date) == (10, 0.0, None)
+    assert isinstance(found.portfolios, list)
+    series = found.portfolios[0].valuations
+    assert isinstance(series, ValuationColumns)
+    assert series.dates == [date(2024, 1, 2), date(2024, 1, 3)]
+    assert series.values == [1000.0, 1010.5]
+
+
+def test_points_and_columns_are_the_same() -> None:
+    columns = {"dates": ["2024-01-02", "2024-01-03"], "values": [1000, "1010.50"]}
+    assert CalculationRequest.parse(portfolio(valuations=columns)) == CalculationRequest.parse(request())
+
+
+def test_what_is_dumped_parses_to_the_same() -> None:
+    document = request(time_periods=["1Y", {"from": "2023-01-01", "to": "2023-06-30"}], as_of_date="2024-01-03")
+    found = CalculationRequest.parse(document)
+    assert found.time_periods == ["1Y", "2023-01-01/2023-06-30"]
+    assert CalculationRequest.parse(found.model_dump(mode="json")) == found
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"request_id": "a b"}, "$.request_id: must match"),
+        ({"request_id": "x" * 65}, "$.request_id: must have at most 64 characters"),
+        ({"colour": "red"}, "$.colour: is not a known field"),
+        ({"as_of_date": "2024-13-01"}, "$.as_of_date: must be a date, YYYY-MM-DD"),
+        ({"as_of_date": "20240101"}, "$.as_of_date: must be a date, YYYY-MM-DD"),
+        ({"as_of_date": 1704067200}, "$.as_of_date: must be a date, YYYY-MM-DD"),
+        ({"as_of_date": "1066-10-14"}, "$.as_of_date: the date must lie between 1900 and 2199"),
+        ({"time_periods": []}, "$.time_periods: must have at least 1 item(s)"),
+        ({"time_periods": ["2Y"]}, "$.time_periods[0]: must be one of MTD"),
+        ({"time_periods": ["1Y", "1Y"]}, "$.time_periods: 1Y stands twice"),
+        ({"time_periods": ["2023-05-01/2023-05-01"]}, "$.time_periods[0]: from must lie before to"),
+        (
+            {"time_periods": ["2023-05-01/2023-06-01"], "as_of_date": "2023-05-15"},
+            "$: time period 2023-05-01/2023-06-01 ends after as_of_date 2023-05-15",
+        ),
+        ({"calculation_method": "weekly"}, "$.calculation_method: must be 'daily' or 'modified_dietz'"),
+        ({"flow_timing": "noon"}, "$.flow_timing: must be 'after_close'"),
+        ({"risk_free_rate": "0.02"}, "$.risk_free_rate: must be a number"),
+        ({"risk_free_rate": -1}, "$.risk_free_rate: must be greater than -1"),
+        ({"risk_free_rate": float("nan")}, "$.risk_free_rate"),
+        ({"periods_per_year": 0}, "$.periods_per_year: must be at least 1"),
+        ({"max_concurrency": 0}, "$.max_concurrency: must be at least 1"),
+        ({"max_concurrency": 41}, "$.max_concurrency: must be at most 40"),
+        ({"max_concurrency": 1.5}, "$.max_concurrency: must be a whole number"),
+        ({"max_concurrency": True}, "$.max_concurrency: must be a whole number"),
+        ({"benchmark": {"valuations": {"dates": ["2024-01-02"], "values": [0]}}}, "$.benchmark: the levels"),
+        ({"portfolios": []}, "$.portfolios: must have at least 1 item(s)"),
+        ({"portfolios": "all"}, "$.portfolios: must be a list"),
+        ({"portfolios": [7]}, "$.portfolios[0]: must be an object"),
+        ({"portfolios": {"source": "s3://bucket"}}, "$.portfolios: must name an object: s3://bucket/key"),
+    ],
+)
+def test_faults_of_the_request(changes: dict[str, Any], expected: str) -> None:
+    (fault,) = faults(request(**changes))
+    assert fault.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"portfolio_id": ""}, "portfolio_id: must not be empty"),
+        ({"portfolio_id": "a#b"}, "portfolio_id: must match"),
+        ({"portfolio_id": "é"}, "portfolio_id: must match"),
+        ({"currency": "usd"}, "currency: must match"),
+        ({"valuations": []}, "valuations: must have at least 1 item(s)"),
+        ({"valuations": [{"date": "2024-01-02"}]}, "valuations[0].value: is missing"),
+        ({"valuations": [{"date": "2024-01-02", "value": "n/a"}]}, "valuations[0].value: must be a number"),
+        ({"valuations": [{"date": "2024-01-02", "value": True}]}, "valuations[0].value: must be a number"),
+        ({"valuations": [{"date": "2024-01-02", "value": None}]}, "valuations[0].value: must be a number"),
+        ({"valuations": [{"date": "2024-01-02", "value": "NaN"}]}, "valuations[0].value: must be finite"),
+        ({"valuations": [{"date": "2024-01-02", "value": 1e16}]}, "valuations[0].value: must be finite"),
+        ({"valuations": [{"date": "2024-01-02", "value": 10**400}]}, "valuations[0].value: must be finite"),
+        ({"valuations": VALUATIONS + VALUATIONS[:1]}, "valuations: 2024-01-02 stands twice (items 0 and 2)"),
+        ({"valuations": {"dates": ["2024-01-02"], "values": [1, 2]}}, "valuations: 1 dates for 2 values"),
+        ({"valuations": {"dates": ["2024-01-02"], "values": ["x"]}}, "valuations.values[0]: must be a number"),
+        ({"valuations": {"source": "values.csv"}}, "valuations: must start with s3://"),
+        ({"valuations": {"source": "s3://b/values"}}, "valuations: give a format"),
+        ({"valuations": {"source": "ftp://b/v.csv"}}, "valuations: must be a path or start with s3://"),
+        ({"valuations": {"source": "s3://b/v.csv", "format": "xls"}}, "valuations.format: must be 'json'"),
+        ({"cash_flows": [{"date": "2024-01-02", "value": 5}]}, "cash_flows[0].amount: is missing"),
+    ],
+)
+def test_faults_of_a_portfolio(changes: dict[str, Any], expected: str) -> None:
+    found = faults(portfolio(**changes))
+    assert found[0].startswith(f"$.portfolios[0].{expected}")
+
+
+def test_all_faults_are_told_at_once() -> None:
+    document = request(
+        request_id="a b",
+        max_concurrency=99,
+        portfolios=[
+            {"portfolio_id": "p", "valuations": [{"date": "2024-02-30", "value": "x"}]},
+            {"portfolio_id": "p", "valuations": VALUATIONS},
+            {"valuations": {"dates": []}},
+        ],
+    )
+    paths = [fault.partition(": ")[0] for fault in faults(document)]
+    assert paths == [
+        "$.request_id",
+        "$.max_concurrency",
+        "$.portfolios[0].valuations[0].date",
+        "$.portfolios[0].valuations[0].value",
+        "$.portfolios[2].portfolio_id",
+        "$.portfolios[2].valuations.dates",
+        "$.portfolios[2].valuations.values",
+        "$.portfolios[1].portfolio_id",
+    ]
+
+
+@pytest.mark.parametrize("document", [None, [], "request", 3])
+def test_what_is_no_object(document: object) -> None:
+    assert faults(document) == ["$: must be an object"]
+
+
+def test_too_many_portfolios() -> None:
+    many = [{"portfolio_id": f"p-{index}", "valuations": VALUATIONS} for index in range(MAX_PORTFOLIOS + 1)]
+    (fault,) = faults(request(portfolios=many))
+    assert fault == f"$.portfolios: must have at most {MAX_PORTFOLIOS} items, has {MAX_PORTFOLIOS + 1}"
+
+
+def test_the_message_does_not_grow_with_the_faults() -> None:
+    points = [{"date": "x", "value": "y"}] * 5_000
+    with pytest.raises(InvalidRequestError) as caught:
+        CalculationRequest.parse(portfolio(valuations=points))
+    assert len(caught.value.faults) == 10_000
+    assert len(str(caught.value)) <= 8_000
+    assert "... and 9900 more" in str(caught.value)
+
+
+def test_a_local_file_is_for_the_command_line_alone() -> None:
+    document = portfolio(valuations={"source": "values.csv"})
+    found = CalculationRequest.parse(document, local_sources=True)
+    assert isinstance(found.portfolios, list)
+    assert isinstance(found.portfolios[0].valuations, Source)
+    assert "perfcalc run" in faults(document)[0]
