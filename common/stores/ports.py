@@ -99,7 +99,7 @@ class PayloadStore(Protocol):
     """
 
     def __hash__(self) -> int:
-        """Stores are told apart by identity: a warm function caches what it read from one."""
+        """Tell stores apart by identity: a warm function caches what it read from one."""
 
     def put(self, key: str, body: bytes) -> None:
         """Store `body` under `key`, replacing what is there."""

@@ -1,0 +1,332 @@
+"""`ResultStore` on DynamoDB: the specification's Performance Metrics table."""
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeSerializer
+from botocore.exceptions import ClientError
+
+from common.calculations import Reason
+from common.config import ResultStoreSettings
+from common.errors import StoreError, ThrottledError
+from common.models.results import EntityType, PeriodResult, ResultRow, Run
+from common.stores.botocore_errors import typed_errors
+from common.stores.ports import JsonObject, ResultKey, WriteReport
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+RESULT_TABLE: dict[str, Any] = {
+    "KeySchema": [
+        {"AttributeName": "id", "KeyType": "HASH"},
+        {"AttributeName": "calculation_date", "KeyType": "RANGE"},
+    ],
+    "AttributeDefinitions": [
+        {"AttributeName": "id", "AttributeType": "S"},
+        {"AttributeName": "calculation_date", "AttributeType": "S"},
+    ],
+    "BillingMode": "PAY_PER_REQUEST",
+}
+"""The table, but for its name."""
+
+FIRST_PERIOD_METRICS = ("twr", "mwr", "volatility", "sharpe_ratio", "max_drawdown")
+"""Metrics of the first period that stand at the top level of an item too."""
+
+OPTIONAL_ATTRIBUTES = (*FIRST_PERIOD_METRICS, "benchmark_id", "currency", "client_id", "account_id")
+
+MAX_ITEM_BYTES = 400 * 1024  # DynamoDB's limit on an item
+BATCH_GET_KEYS = 100  # BatchGetItem's limit on the keys of a call
+WRITERS = 8
+# A number has 38 digits, which a float64 never needs, and lies between 1E-130 and 9.99E+125.
+SMALLEST_NUMBER, LARGEST_NUMBER = 1e-130, 9.9e125
+
+# Standard mode backs off up to 20 s: five attempts of at most 5 s end within the function's 120 s.
+ATTEMPTS = 5
+CONNECT_SECONDS, READ_SECONDS = 3, 5
+UNPROCESSED_ATTEMPTS = 8
+UNPROCESSED_FIRST_WAIT, UNPROCESSED_LONGEST_WAIT = 0.05, 2.0
+
+_serializer = TypeSerializer()
+Item = dict[str, Any]
+
+
+class DynamoDBResultStore:
+    """Rows by entity and calculation date.
+
+    A row is written by up to three conditional updates: one that makes it; where it is there, one that merges the
+    periods into it, unless a later execution has written it; then one for each period that is missing there, or
+    older. So whatever order executions end in, each period is that of the latest one that calculated it.
+
+    Parameters
+    ----------
+    client
+        A boto3 client of DynamoDB.
+    table
+        Name of the table.
+    sleep
+        Waits between attempts at what BatchGetItem left unprocessed.
+    """
+
+    def __init__(self, client: "DynamoDBClient", table: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._client = client
+        self._table = table
+        self._sleep = sleep
+
+    def write(self, rows: Sequence[ResultRow], run: Run) -> WriteReport:
+        """Write `rows`, merging with what is there."""
+        with ThreadPoolExecutor(max_workers=WRITERS) as writers:
+            written = list(writers.map(lambda row: self._write(row, run), rows))
+        return WriteReport(written.count(True), written.count(False))
+
+    def read_many(self, keys: Sequence[ResultKey]) -> dict[ResultKey, JsonObject]:
+        """Read the stored rows of `keys`; a missing one is absent."""
+        asked = {(partition(key.entity_type, key.entity_id), key.calculation_date.isoformat()): key for key in keys}
+        wanted = [{"id": {"S": name}, "calculation_date": {"S": day}} for name, day in asked]
+        found: dict[ResultKey, JsonObject] = {}
+        for first in range(0, len(wanted), BATCH_GET_KEYS):
+            for item in self._get(wanted[first : first + BATCH_GET_KEYS]):
+                row = _plain_item(item)
+                found[asked[(row["id"], row["calculation_date"])]] = row
+        return found
+
+    def history(
+        self, entity_type: EntityType, entity_id: str, *, start: date | None = None, end: date | None = None
+    ) -> Iterator[JsonObject]:
+        """Yield the stored rows of one entity, oldest first, from `start` to `end` inclusive."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="id = :id AND calculation_date BETWEEN :start AND :end",
+            ExpressionAttributeValues={
+                ":id": {"S": partition(entity_type, entity_id)},
+                ":start": {"S": (start or date.min).isoformat()},
+                ":end": {"S": (end or date.max).isoformat()},
+            },
+            ConsistentRead=True,
+        )
+        with typed_errors("DynamoDB"):
+            for page in pages:
+                yield from map(_plain_item, page["Items"])
+
+    def _write(self, row: ResultRow, run: Run) -> bool:
+        """Write one row; tell whether anything of it was written."""
+        item = _item(row, run)
+        if (size := len(json.dumps(item))) > MAX_ITEM_BYTES:
+            raise StoreError(f"the row of {row.entity_id} has {size} bytes; DynamoDB takes {MAX_ITEM_BYTES}")
+        key = {name: item.pop(name) for name in ("id", "calculation_date")}
+        periods: dict[str, Item] = item.pop("periods")["M"]
+        now = item["updated_at"]
+        missing = [name for name in OPTIONAL_ATTRIBUTES if name not in item]
+
+        create = _Update()
+        create.set_all({**item, "created_at": now, "periods": {"M": periods}})
+        if self._update(key, create, "attribute_not_exists(id)"):
+            return True
+
+        merge = _Update()
+        merge.set_all(item)
+        merge.remove_all(missing)
+        for label, period in periods.items():
+            merge.set_period(label, period)
+        if self._update(key, merge, f"{merge.name('version')} <= {merge.value(item['version'])}"):
+            return True
+
+        written = [self._write_period(key, label, period, item["version"]) for label, period in periods.items()]
+        return any(written)
+
+    def _write_period(self, key: Item, label: str, period: Item, version: Item) -> bool:
+        """Write a period into a row of a later execution, unless that one calculated it too."""
+        update = _Update()
+        path = update.set_period(label, period)
+        return self._update(
+            key,
+            update,
+            f"attribute_not_exists({path}) OR {path}.{update.name('version')} <= {update.value(version)}",
+        )
+
+    def _update(self, key: Item, update: "_Update", condition: str) -> bool:
+        """Update an item; tell whether `condition` held."""
+        with typed_errors("DynamoDB"):
+            try:
+                self._client.update_item(
+                    TableName=self._table, Key=key, ConditionExpression=condition, **update.arguments()
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                    return False
+                raise
+        return True
+
+    def _get(self, keys: list[Item]) -> Iterator[Item]:
+        """Yield the items of at most 100 keys, asking again for what DynamoDB left unprocessed."""
+        wait = UNPROCESSED_FIRST_WAIT
+        for _ in range(UNPROCESSED_ATTEMPTS):
+            with typed_errors("DynamoDB"):
+                answer = self._client.batch_get_item(RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}})
+            yield from answer["Responses"].get(self._table, ())
+            left = answer.get("UnprocessedKeys", {}).get(self._table)
+            if not left:
+                return
+            keys = list(left["Keys"])
+            self._sleep(random.uniform(0.0, wait))  # noqa: S311 - jitter is no secret
+            wait = min(2 * wait, UNPROCESSED_LONGEST_WAIT)
+        raise ThrottledError(f"DynamoDB: {len(keys)} keys still unprocessed after {UNPROCESSED_ATTEMPTS} attempts")
+
+
+class _Update:
+    """An update expression under construction: names and values are escaped as they come."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+        self._values: Item = {}
+        self._set: list[str] = []
+        self._remove: list[str] = []
+
+    def name(self, attribute: str) -> str:
+        for placeholder, known in self._names.items():
+            if known == attribute:
+                return placeholder
+        placeholder = f"#n{len(self._names)}"
+        self._names[placeholder] = attribute
+        return placeholder
+
+    def value(self, value: Item) -> str:
+        placeholder = f":v{len(self._values)}"
+        self._values[placeholder] = value
+        return placeholder
+
+    def set_all(self, attributes: Mapping[str, Item]) -> None:
+        for attribute, value in attributes.items():
+            self._set.append(f"{self.name(attribute)} = {self.value(value)}")
+
+    def set_period(self, label: str, period: Item) -> str:
+        path = f"{self.name('periods')}.{self.name(label)}"
+        self._set.append(f"{path} = {self.value(period)}")
+        return path
+
+    def remove_all(self, attributes: Sequence[str]) -> None:
+        self._remove += [self.name(attribute) for attribute in attributes]
+
+    def arguments(self) -> dict[str, Any]:
+        expression = "SET " + ", ".join(self._set)
+        if self._remove:
+            expression += " REMOVE " + ", ".join(self._remove)
+        return {
+            "UpdateExpression": expression,
+            "ExpressionAttributeNames": self._names,
+            "ExpressionAttributeValues": self._values,
+        }
+
+
+def partition(entity_type: EntityType, entity_id: str) -> str:
+    """Return the partition key of an entity."""
+    return f"{entity_type}#{entity_id}"
+
+
+def stored_row(row: ResultRow, run: Run) -> JsonObject:
+    """Return the row as it is stored and read back, but for `created_at`: plain JSON values.
+
+    A number outside DynamoDB's range is stored as what it is worth there: one too small as 0, one too large as
+    undefined, with the reason `out_of_range`.
+    """
+    periods = {label: _stored_period(period, row, run) for label, period in row.periods.items()}
+    label, first = next(iter(periods.items()))
+    top = {name: first[name] for name in FIRST_PERIOD_METRICS if first[name] is not None}
+    return {
+        "id": partition(row.entity_type, row.entity_id),
+        **row.model_dump(mode="json", exclude={"periods"}, exclude_none=True),
+        "time_period": label,
+        **top,
+        "periods": periods,
+        "version": run.version,
+        "updated_at": timestamp(run.started_at),
+    }
+
+
+def _stored_period(period: PeriodResult, row: ResultRow, run: Run) -> JsonObject:
+    """Return a period with its provenance: those beside it may come from other requests."""
+    found = period.model_dump(mode="json", by_alias=True)
+    for name, value in found.items():
+        if isinstance(value, float):
+            if abs(value) > LARGEST_NUMBER:
+                found[name] = None
+                found["undefined"] = {**found["undefined"], name: Reason.OUT_OF_RANGE.value}
+            elif abs(value) < SMALLEST_NUMBER:
+                found[name] = 0.0
+    return {
+        **found,
+        "calculation_method": row.calculation_method.value,
+        "flow_timing": row.flow_timing.value,
+        "periods_per_year": row.periods_per_year,
+        "request_id": row.request_id,
+        "version": run.version,
+    }
+
+
+def timestamp(moment: datetime) -> str:
+    """Return a moment as ISO 8601 in UTC, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _item(row: ResultRow, run: Run) -> Item:
+    return {name: _serializer.serialize(_decimals(value)) for name, value in stored_row(row, run).items()}
+
+
+def _decimals(value: Any) -> Any:
+    """Return `value` with floats as the decimals that read back as the same floats."""
+    if isinstance(value, float):
+        return Decimal(repr(value))
+    if isinstance(value, dict):
+        return {name: _decimals(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_decimals(each) for each in value]
+    return value
+
+
+_WHOLE = frozenset({"version", "days"})
+
+
+def _plain_item(item: Mapping[str, Any]) -> JsonObject:
+    return {name: _plain(name, value) for name, value in item.items()}
+
+
+def _plain(name: str, attribute: Mapping[str, Any]) -> Any:
+    """Return an attribute value as JSON has it.
+
+    boto3's own deserializer makes decimals of 38 digits and refuses to round; an engine that writes 1E+78 out in full
+    is beyond it.
+    """
+    ((kind, value),) = attribute.items()
+    match kind:
+        case "N":
+            return int(value) if name in _WHOLE else float(value)
+        case "M":
+            return _plain_item(value)
+        case "L":
+            return [_plain(name, each) for each in value]
+        case "NULL":
+            return None
+        case _:
+            return value
+
+
+@lru_cache(maxsize=4)
+def result_store(settings: ResultStoreSettings) -> DynamoDBResultStore:
+    """Return the store of these settings; a warm function keeps it."""
+    import boto3  # noqa: PLC0415 - a fifth of a second that a test with a fake need not pay
+    from botocore.config import Config  # noqa: PLC0415
+
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        max_pool_connections=WRITERS,
+    )
+    client = boto3.client("dynamodb", endpoint_url=settings.dynamodb_endpoint, config=config)
+    return DynamoDBResultStore(client, settings.table)

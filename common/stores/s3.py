@@ -1,0 +1,69 @@
+"""`PayloadStore` on S3."""
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from common.config import PayloadSettings
+from common.errors import InputNotFoundError, InvalidPortfolioError
+from common.stores.botocore_errors import typed_errors
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+# Three attempts of at most 10 s each end well within a function's 60 s.
+ATTEMPTS = 3
+CONNECT_SECONDS, READ_SECONDS = 3, 10
+CONNECTIONS = 32
+
+
+class S3PayloadStore:
+    """Objects of one bucket, and those of others that a request refers to.
+
+    Parameters
+    ----------
+    client
+        A boto3 client of S3.
+    bucket
+        Where `put` and `get` keep things.
+    """
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def put(self, key: str, body: bytes) -> None:
+        """Store `body` under `key`, replacing what is there."""
+        with typed_errors("S3"):
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=body)
+
+    def get(self, key: str) -> bytes:
+        """Return the object under `key`."""
+        with typed_errors("S3"):
+            return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+
+    def get_uri(self, uri: str, *, max_bytes: int) -> bytes:
+        """Return the object that `s3://bucket/key` names, unless it is larger than `max_bytes`."""
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        try:
+            with typed_errors("S3"):
+                answer = self._client.get_object(Bucket=bucket, Key=key)
+                if answer["ContentLength"] > max_bytes:
+                    raise InvalidPortfolioError(f"{uri}: larger than {max_bytes // 1024 // 1024} MiB")
+                return answer["Body"].read()
+        except InputNotFoundError:
+            raise InputNotFoundError(f"{uri}: there is no such object, or it may not be read") from None
+
+
+@lru_cache(maxsize=4)
+def payload_store(settings: PayloadSettings) -> S3PayloadStore:
+    """Return the store of these settings; a warm function keeps it."""
+    import boto3  # noqa: PLC0415 - a fifth of a second that a test with a fake need not pay
+    from botocore.config import Config  # noqa: PLC0415
+
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        max_pool_connections=CONNECTIONS,
+    )
+    return S3PayloadStore(boto3.client("s3", endpoint_url=settings.s3_endpoint, config=config), settings.bucket)

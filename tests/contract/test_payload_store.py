@@ -1,0 +1,97 @@
+"""One suite for every `PayloadStore`: the fake and S3 on moto."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+from moto import mock_aws
+
+from common.config import PayloadSettings
+from common.errors import InputNotFoundError, InvalidPortfolioError, StoreError, ThrottledError, TransientError
+from common.stores.memory import InMemoryPayloadStore
+from common.stores.ports import PayloadStore
+from common.stores.s3 import S3PayloadStore, payload_store
+
+BUCKET = "payloads"
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        client = boto3.client("s3")
+        for bucket in (BUCKET, "theirs"):
+            client.create_bucket(Bucket=bucket)
+        client.put_object(Bucket="theirs", Key="a/b.csv", Body=b"date,value\n")
+        yield client
+
+
+@pytest.fixture(params=["memory", "s3"])
+def store(request: pytest.FixtureRequest) -> PayloadStore:
+    if request.param == "memory":
+        return InMemoryPayloadStore({"s3://theirs/a/b.csv": b"date,value\n"})
+    return S3PayloadStore(request.getfixturevalue("s3"), BUCKET)
+
+
+def test_what_is_put_can_be_got(store: PayloadStore) -> None:
+    store.put("work/1.json", b"one")
+    store.put("work/1.json", b"two")
+    assert store.get("work/1.json") == b"two"
+
+
+def test_what_is_not_there_is_told(store: PayloadStore) -> None:
+    with pytest.raises(InputNotFoundError):
+        store.get("work/none.json")
+    with pytest.raises(InputNotFoundError, match=r"s3://theirs/none\.csv: there is no such object"):
+        store.get_uri("s3://theirs/none.csv", max_bytes=100)
+
+
+def test_an_object_of_another_bucket(store: PayloadStore) -> None:
+    assert store.get_uri("s3://theirs/a/b.csv", max_bytes=100) == b"date,value\n"
+
+
+def test_an_object_that_is_too_large(store: PayloadStore) -> None:
+    with pytest.raises(InvalidPortfolioError, match="larger than"):
+        store.get_uri("s3://theirs/a/b.csv", max_bytes=5)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "expected"),
+    [
+        ("SlowDown", 503, ThrottledError),
+        ("InternalError", 500, TransientError),
+        ("ServiceUnavailable", 503, TransientError),
+        ("NoSuchBucket", 404, InputNotFoundError),
+        ("AccessDenied", 403, InputNotFoundError),
+        ("InvalidRequest", 400, StoreError),
+    ],
+)
+def test_errors_are_typed(s3: Any, code: str, status: int, expected: type[Exception]) -> None:
+    def fail(model: Any, **_: Any) -> None:
+        answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+        raise ClientError(answer, model.name)
+
+    s3.meta.events.register("before-call.s3.GetObject", fail)
+    with pytest.raises(expected) as caught:
+        S3PayloadStore(s3, BUCKET).get("key")
+    assert caught.type is expected
+
+
+def test_a_store_that_does_not_answer_is_a_passing_fault(s3: Any) -> None:
+    def hang(**_: Any) -> None:
+        raise ReadTimeoutError(endpoint_url="s3")
+
+    s3.meta.events.register("before-call.s3.GetObject", hang)
+    with pytest.raises(TransientError):
+        S3PayloadStore(s3, BUCKET).get("key")
+
+
+def test_the_store_of_the_settings(s3: Any) -> None:
+    settings = PayloadSettings.from_env({"PAYLOAD_BUCKET": BUCKET})
+    assert payload_store(settings) is payload_store(settings)
+    payload_store(settings).put("key", b"body")
+    assert s3.get_object(Bucket=BUCKET, Key="key")["Body"].read() == b"body"

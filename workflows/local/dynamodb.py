@@ -1,0 +1,244 @@
+"""A DynamoDB that keeps its data: ExtendDB where its binary is, otherwise moto and a journal of what was written."""
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import boto3
+
+from common.errors import PermanentError
+
+PROJECT_ROOT: Final = Path(__file__).parents[2]
+BINARY: Final = Path("node_modules/@extenddb/linux-x64/extenddb")
+# ExtendDB checks signatures, with the key that AWS's documentation shows everywhere.
+ACCESS_KEY: Final = "AKIAIOSFODNN7EXAMPLE"
+SECRET_KEY: Final = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - the published example
+
+START_SECONDS: Final = 10.0
+STOP_SECONDS: Final = 5.0
+_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
+
+# Requests that change data; RESULT rows are written by the first alone, the others keep the journal honest.
+MUTATIONS: Final = ("UpdateItem", "PutItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems", "CreateTable")
+
+
+class LocalDynamoDBError(PermanentError):
+    """The local DynamoDB could not be started."""
+
+
+class LocalDynamoDB:
+    """A DynamoDB for the length of a `with` block.
+
+    Parameters
+    ----------
+    directory
+        Keeps the data.
+    session
+        Whose clients write: moto's journal listens there. boto3's default one when None.
+    binary
+        ExtendDB; looked for in the project and on the PATH when None.
+
+    Attributes
+    ----------
+    endpoint : str or None
+        Where it answers; None is moto, inside this process.
+    description : str
+        Which engine it is, and why.
+    """
+
+    def __init__(self, directory: Path, *, session: boto3.Session | None = None, binary: Path | None = None) -> None:
+        self._directory = directory
+        self._session = session
+        self._binary = binary or find_extenddb()
+        self._exit = ExitStack()
+        self.endpoint: str | None = None
+        self.description = ""
+
+    def __enter__(self) -> Self:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        if self._binary is not None:
+            self.endpoint = self._exit.enter_context(_ExtendDB(self._binary, self._directory)).endpoint
+            self.description = f"DynamoDB: ExtendDB, data in {self._directory}"
+        else:
+            self._exit.enter_context(_Journal(self._directory / "journal.jsonl", self._session or _default_session()))
+            self.description = (
+                f"DynamoDB: moto, kept in {self._directory / 'journal.jsonl'} (ExtendDB is not installed: `npm ci`)"
+            )
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._exit.close()
+
+
+def find_extenddb() -> Path | None:
+    """Return ExtendDB's binary, from the project's node_modules or the PATH."""
+    installed = PROJECT_ROOT / BINARY
+    if sys.platform == "linux" and os.access(installed, os.X_OK):
+        return installed
+    found = shutil.which("extenddb")
+    return Path(found) if found else None
+
+
+class _ExtendDB:
+    """ExtendDB as a child process that ends with this one, however this one ends."""
+
+    def __init__(self, binary: Path, directory: Path) -> None:
+        self._binary = binary
+        self._directory = directory
+        self._port = _free_port()
+        self.endpoint = f"http://127.0.0.1:{self._port}"
+
+    def __enter__(self) -> Self:
+        log = self._directory / "extenddb.log"
+        settings = {
+            "EXTENDDB__SERVER__PORT": str(self._port),
+            "EXTENDDB__SERVER__BIND_ADDR": "127.0.0.1",
+            "EXTENDDB__STORAGE__SQLITE__PATH": str((self._directory / "extenddb.sqlite").resolve()),
+        }
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - a binary of the project's own
+                [str(self._binary.resolve()), "serve", "--foreground"],
+                cwd=self._directory,
+                env={**os.environ, **settings},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                # Ctrl-C is for this process, which stops its child once it has finished with it.
+                start_new_session=True,
+                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - only two system calls, before exec
+            )
+        self._await_answer(log)
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _await_answer(self, log: Path) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                break
+            try:
+                socket.create_connection(("127.0.0.1", self._port), timeout=1).close()
+            except OSError:
+                time.sleep(0.01)
+            else:
+                return
+        self._process.kill()
+        self._process.wait()
+        raise LocalDynamoDBError(f"ExtendDB did not start; {log} tells why")
+
+
+class _Journal:
+    """What moto forgets: every successful write request, one a line, sent again at the next start."""
+
+    def __init__(self, path: Path, session: boto3.Session) -> None:
+        self._path = path
+        self._session = session
+
+    def __enter__(self) -> Self:
+        self._replay()
+        self._file = self._path.open("a", encoding="utf-8")
+        for event, handler in self._hooks():
+            self._session.events.register(event, handler)
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for event, handler in self._hooks():
+            self._session.events.unregister(event, handler)
+        self._file.close()
+
+    def _hooks(self) -> Iterator[tuple[str, Callable[..., None]]]:
+        for operation in MUTATIONS:
+            yield f"before-call.dynamodb.{operation}", self._remember
+            yield f"after-call.dynamodb.{operation}", self._append
+
+    def _remember(self, params: Mapping[str, Any], context: dict[str, Any], **_: object) -> None:
+        context["journal_request"] = params["body"].decode()
+
+    def _append(self, http_response: Any, model: Any, context: Mapping[str, Any], **_: object) -> None:
+        if http_response.status_code < 300:
+            request = json.loads(context["journal_request"])
+            self._file.write(json.dumps({"operation": model.name, "request": request}) + "\n")
+            self._file.flush()
+
+    def _replay(self) -> None:
+        if not self._path.exists():
+            return
+        client = self._session.client("dynamodb")
+        whole = 0
+        with self._path.open("rb") as file:
+            for line in file:
+                try:
+                    entry = json.loads(line)
+                except ValueError:
+                    break  # half a line: the process was killed while it wrote it
+                method: Callable[..., Any] = getattr(client, _snake(entry["operation"]))
+                method(**entry["request"])
+                whole += len(line)
+        os.truncate(self._path, whole)
+
+
+def _default_session() -> boto3.Session:
+    """Return the session behind `boto3.client`, made now where there is none."""
+    if boto3.DEFAULT_SESSION is None:
+        boto3.setup_default_session()
+    session = boto3.DEFAULT_SESSION
+    assert session is not None
+    return session
+
+
+def _snake(operation: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in operation).lstrip("_")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _die_with(parent: int) -> Callable[[], None] | None:
+    """Return what a child calls so that it ends when its parent does, `kill -9` included; Linux alone can."""
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None)
+
+    def prepare() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it ended before the call above
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return prepare
