@@ -60,6 +60,7 @@ DataDir = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 DEFAULT_DATA_DIR = Path(".perfcalc")
+_used_data_dir = DEFAULT_DATA_DIR
 
 
 @app.command(
@@ -211,7 +212,7 @@ def _fail(message: str, code: ExitCode) -> None:
 
 
 def _keep_trace() -> Path:
-    log = DEFAULT_DATA_DIR / "logs" / "perfcalc.log"
+    log = _used_data_dir / "logs" / "perfcalc.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:
         file.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {' '.join(sys.argv)}\n{traceback.format_exc()}\n")
@@ -253,6 +254,8 @@ def _check_locally(document: object) -> None:
 def _runtime(data_dir: Path) -> Iterator["LocalRuntime"]:
     from workflows.local.runtime import LocalRuntime  # noqa: PLC0415 - moto takes a second to import
 
+    global _used_data_dir  # noqa: PLW0603 - where the trace of an unexpected error goes, if it comes to that
+    _used_data_dir = data_dir
     with LocalRuntime(data_dir) as runtime:
         yield runtime
 

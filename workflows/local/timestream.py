@@ -1,0 +1,571 @@
+"""Timestream on a laptop: its JSON protocol on the loopback, over one DuckDB file.
+
+boto3's real clients talk to it. It is strict where the service is: a record is refused here that AWS would refuse, so
+that a test or a night on a laptop means something.
+"""
+
+import json
+import math
+import threading
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import duckdb
+
+from common.errors import PermanentError
+
+# Limits of the service: Amazon Timestream for LiveAnalytics developer guide, "Quotas".
+MAX_RECORDS: Final = 100
+MAX_DIMENSIONS: Final = 128
+MAX_NAME_BYTES: Final = 256
+MAX_RECORD_BYTES: Final = 2048
+FUTURE_WINDOW: Final = timedelta(minutes=15)
+DEFAULT_PAGE_ROWS: Final = 1000
+# The service's limit on a request; beyond it the body is not even read.
+MAX_BODY_BYTES: Final = 1024 * 1024
+
+_PREFIX: Final = "Timestream_20181101."
+_INTERNAL: Final = "_timestream"
+_MAX_OPEN_QUERIES: Final = 64
+_UNITS: Final = {"SECONDS": 1, "MILLISECONDS": 10**3, "MICROSECONDS": 10**6, "NANOSECONDS": 10**9}
+_RESERVED: Final = frozenset({"time", "measure_name", "measure_value", "series", "version"})
+
+Json = dict[str, Any]
+Faults = Callable[[str, Json], str | None]
+"""(operation, request) -> code of the error to answer with; for tests."""
+
+
+class LocalTimestreamError(PermanentError):
+    """The file cannot be opened: another process has it, or it is no DuckDB file."""
+
+
+class _ServiceError(Exception):
+    """An answer other than success."""
+
+    def __init__(self, code: str, message: str, *, status: int = 400, **members: Any) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+        self.members = members
+
+
+class LocalTimestream:
+    """A Timestream for the length of a `with` block.
+
+    Parameters
+    ----------
+    path
+        The DuckDB file.
+    clock
+        Tells the time that retention is counted from.
+    faults
+        What goes wrong, for tests.
+
+    Attributes
+    ----------
+    endpoint : str
+        Where both sides, write and query, answer.
+    description : str
+        What it is, in a line.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        faults: Faults | None = None,
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._faults = faults
+        self.endpoint = ""
+        self.description = f"Timestream: DuckDB, data in {path}"
+
+    def __enter__(self) -> Self:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            connection = duckdb.connect(str(self._path), config={"enable_external_access": "false"})
+        except duckdb.Error as error:
+            reason = str(error).partition("\n")[0]
+            raise LocalTimestreamError(f"{self._path} cannot be opened: {reason}") from None
+        self._database = _Database(connection, self._clock)
+        self._server = _Server(self._database, self._faults)
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+        self._database.close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, database: "_Database", faults: Faults | None) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.database = database
+        self.faults = faults
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # A client keeps its connection; one that has gone must not keep a thread.
+    timeout = 60
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def do_POST(self) -> None:
+        operation = self.headers.get("X-Amz-Target", "").removeprefix(_PREFIX)
+        try:
+            answer = self._answer(operation)
+            status = 200
+        except _ServiceError as error:
+            status = error.status
+            answer = {"__type": error.code, "message": str(error), **error.members}
+        body = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/x-amz-json-1.0")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("x-amzn-RequestId", str(uuid.uuid4()))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _answer(self, operation: str) -> Json:
+        length = int(self.headers.get("Content-Length", "0"))
+        if length > MAX_BODY_BYTES:
+            self.close_connection = True
+            raise _ServiceError("ValidationException", f"the request has {length} bytes, over {MAX_BODY_BYTES}")
+        try:
+            request = json.loads(self.rfile.read(length) or b"{}")
+        except ValueError:
+            raise _ServiceError("SerializationException", "the body is not JSON") from None
+        if self.server.faults and (code := self.server.faults(operation, request)):
+            raise _ServiceError(code, "injected", status=500 if code.startswith("Internal") else 400)
+        if operation == "DescribeEndpoints":
+            host = self.headers.get("Host", "")
+            return {"Endpoints": [{"Address": host, "CachePeriodInMinutes": 1440}]}
+        handler = self.server.database.operations.get(operation)
+        if handler is None:
+            raise _ServiceError("UnknownOperationException", f"{operation} is not supported here")
+        return handler(request)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
+        """Say nothing: the standard error is the user's."""
+
+
+class _Database:
+    """The service's operations, over one DuckDB connection.
+
+    Each Timestream table is a table of the internal schema, with a column for each dimension met so far and the
+    records' versions, and a view of it, without them, under the name that queries use.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, clock: Callable[[], datetime]) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._open_queries: dict[str, _OpenQuery] = {}
+        self.operations: Mapping[str, Callable[[Json], Json]] = {
+            "CreateDatabase": self._create_database,
+            "DescribeDatabase": self._describe_database,
+            "CreateTable": self._create_table,
+            "DescribeTable": self._describe_table,
+            "ListTables": self._list_tables,
+            "WriteRecords": self._write_records,
+            "Query": self._query,
+            "CancelQuery": self._cancel_query,
+        }
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_INTERNAL}")
+        connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {_INTERNAL}.tables (database VARCHAR, name VARCHAR, properties VARCHAR, "
+            "PRIMARY KEY (database, name))"
+        )
+        connection.execute("SET lock_configuration = true")
+
+    def close(self) -> None:
+        with self._lock:
+            self._open_queries.clear()
+            self._connection.close()
+
+    def _create_database(self, request: Json) -> Json:
+        name = request["DatabaseName"]
+        with self._lock:
+            if self._has_database(name):
+                raise _ServiceError("ConflictException", f"The database {name} already exists", status=409)
+            self._connection.execute(f"CREATE SCHEMA {_quoted(name)}")
+        return self._describe_database(request)
+
+    def _describe_database(self, request: Json) -> Json:
+        name = request["DatabaseName"]
+        with self._lock:
+            self._require_database(name)
+            (count,) = self._one(f"SELECT count(*) FROM {_INTERNAL}.tables WHERE database = ?", name) or (0,)
+        return {"Database": {"DatabaseName": name, "TableCount": count, "Arn": f"arn:local:timestream:::{name}"}}
+
+    def _create_table(self, request: Json) -> Json:
+        database, name = request["DatabaseName"], request["TableName"]
+        retention = request.get("RetentionProperties") or {}
+        properties = {
+            "MemoryStoreRetentionPeriodInHours": retention.get("MemoryStoreRetentionPeriodInHours", 6),
+            "MagneticStoreRetentionPeriodInDays": retention.get("MagneticStoreRetentionPeriodInDays", 73_000),
+            "EnableMagneticStoreWrites": bool(
+                (request.get("MagneticStoreWriteProperties") or {}).get("EnableMagneticStoreWrites")
+            ),
+        }
+        with self._lock:
+            self._require_database(database)
+            if self._properties(database, name) is not None:
+                raise _ServiceError("ConflictException", f"The table {name} already exists", status=409)
+            self._connection.execute(
+                f"CREATE TABLE {_internal(database, name)} (series VARCHAR PRIMARY KEY, version BIGINT, "
+                "time TIMESTAMP, measure_name VARCHAR, measure_value DOUBLE)"
+            )
+            self._connection.execute(
+                f"INSERT INTO {_INTERNAL}.tables VALUES (?, ?, ?)", [database, name, json.dumps(properties)]
+            )
+            self._show(database, name)
+        return self._describe_table(request)
+
+    def _describe_table(self, request: Json) -> Json:
+        database, name = request["DatabaseName"], request["TableName"]
+        with self._lock:
+            return {"Table": _described(database, name, self._require_table(database, name))}
+
+    def _list_tables(self, request: Json) -> Json:
+        where = "WHERE database = ?" if "DatabaseName" in request else ""
+        parameters = [request["DatabaseName"]] if where else []
+        with self._lock:
+            found = self._connection.execute(f"SELECT * FROM {_INTERNAL}.tables {where} ORDER BY ALL", parameters)
+            return {"Tables": [_described(*row[:2], json.loads(row[2])) for row in found.fetchall()]}
+
+    def _write_records(self, request: Json) -> Json:
+        database, name = request["DatabaseName"], request["TableName"]
+        records, common = request.get("Records") or [], request.get("CommonAttributes") or {}
+        if not 1 <= len(records) <= MAX_RECORDS:
+            raise _ServiceError(
+                "ValidationException", f"Records must have between 1 and {MAX_RECORDS} members, has {len(records)}"
+            )
+        with self._lock:
+            properties = self._require_table(database, name)
+            rejected: list[Json] = []
+            accepted: dict[str, _Point] = {}
+            points = [_Point.of(index, record, common) for index, record in enumerate(records)]
+            known = self._known(database, name, [point.series for point in points if not point.refusal])
+            for index, point in enumerate(points):
+                refusal = point.refusal or self._outside(point.time, properties)
+                existing = accepted.get(point.series)
+                stored = (existing.version, existing.value) if existing else known.get(point.series)
+                if refusal:
+                    rejected.append({"RecordIndex": index, "Reason": refusal})
+                elif stored and (
+                    point.version < stored[0] or (point.version == stored[0] and point.value != stored[1])
+                ):
+                    rejected.append({"RecordIndex": index, "Reason": _VERSION_REFUSED, "ExistingVersion": stored[0]})
+                else:
+                    accepted[point.series] = point
+            self._store(database, name, list(accepted.values()))
+        if rejected:
+            raise _ServiceError(
+                "RejectedRecordsException",
+                "One or more records have been rejected. See RejectedRecords for details.",
+                status=419,
+                RejectedRecords=rejected,
+            )
+        total = len(records)
+        return {"RecordsIngested": {"Total": total, "MemoryStore": total, "MagneticStore": 0}}
+
+    def _query(self, request: Json) -> Json:
+        token = request.get("NextToken")
+        page_rows = int(request.get("MaxRows") or DEFAULT_PAGE_ROWS)
+        with self._lock:
+            if token:
+                query = self._open_queries.pop(token, None)
+                if query is None:
+                    raise _ServiceError("ValidationException", "The NextToken is not valid")
+            else:
+                query = self._started(request.get("QueryString") or "")
+            try:
+                rows = query.cursor.fetchmany(page_rows + 1 - len(query.ahead))
+            except duckdb.Error as error:
+                raise _ServiceError("ValidationException", str(error)) from None
+            rows = [*query.ahead, *rows]
+            answer: Json = {
+                "QueryId": query.id,
+                "ColumnInfo": [{"Name": name, "Type": {"ScalarType": kind}} for name, kind in query.columns],
+                "Rows": [
+                    {"Data": [_datum(value, kind) for value, (_, kind) in zip(row, query.columns, strict=True)]}
+                    for row in rows[:page_rows]
+                ],
+            }
+            if len(rows) > page_rows:
+                answer["NextToken"] = self._keep(query, rows[page_rows:])
+        return answer
+
+    def _cancel_query(self, request: Json) -> Json:
+        with self._lock:
+            self._open_queries = {
+                token: query for token, query in self._open_queries.items() if query.id != request["QueryId"]
+            }
+        return {"CancellationMessage": "cancelled"}
+
+    def _started(self, sql: str) -> "_OpenQuery":
+        cursor = self._connection.cursor()
+        try:
+            statements = cursor.extract_statements(sql)
+            if len(statements) != 1 or statements[0].type is not duckdb.StatementType.SELECT_STATEMENT:
+                raise _ServiceError("ValidationException", "The query must be one SELECT statement")
+            cursor.execute("BEGIN TRANSACTION READ ONLY")
+            cursor.execute(sql)
+        except duckdb.Error as error:
+            raise _ServiceError("ValidationException", str(error)) from None
+        columns = [(column[0], _scalar_type(str(column[1]))) for column in cursor.description or ()]
+        return _OpenQuery(str(uuid.uuid4()), cursor, columns, [])
+
+    def _keep(self, query: "_OpenQuery", ahead: Sequence[tuple[Any, ...]]) -> str:
+        """Keep an unfinished query for its next page; the oldest goes when there are too many."""
+        while len(self._open_queries) >= _MAX_OPEN_QUERIES:
+            self._open_queries.pop(next(iter(self._open_queries)))
+        token = str(uuid.uuid4())
+        query.ahead = list(ahead)
+        self._open_queries[token] = query
+        return token
+
+    def _known(self, database: str, name: str, series: list[str]) -> dict[str, tuple[int, float]]:
+        found = self._connection.execute(
+            f"SELECT series, version, measure_value FROM {_internal(database, name)} WHERE series IN "
+            "(SELECT unnest(?::VARCHAR[]))",
+            [series],
+        )
+        return {row[0]: (row[1], row[2]) for row in found.fetchall()}
+
+    def _store(self, database: str, name: str, points: "list[_Point]") -> None:
+        if not points:
+            return
+        table = _internal(database, name)
+        dimensions = sorted({dimension for point in points for dimension in point.dimensions})
+        self._add_columns(database, name, dimensions)
+        columns = ["series", "version", "time", "measure_name", "measure_value", *map(_quoted, dimensions)]
+        values: list[list[Any]] = [
+            [point.series for point in points],
+            [point.version for point in points],
+            [point.time for point in points],
+            [point.measure for point in points],
+            [point.value for point in points],
+            *([point.dimensions.get(dimension) for point in points] for dimension in dimensions),
+        ]
+        kinds = ["VARCHAR", "BIGINT", "TIMESTAMP", "VARCHAR", "DOUBLE", *["VARCHAR"] * len(dimensions)]
+        unnested = ", ".join(f"unnest(?::{kind}[])" for kind in kinds)
+        self._connection.execute(
+            f"INSERT INTO {table} ({', '.join(columns)}) SELECT {unnested} "
+            "ON CONFLICT (series) DO UPDATE SET version = excluded.version, measure_value = excluded.measure_value",
+            values,
+        )
+
+    def _add_columns(self, database: str, name: str, dimensions: Sequence[str]) -> None:
+        table = _internal(database, name)
+        there = {row[0] for row in self._connection.execute(f"DESCRIBE {table}").fetchall()}
+        missing = [dimension for dimension in dimensions if dimension not in there]
+        if not missing:
+            return
+        # A column cannot be added under a view that names the others.
+        self._connection.execute(f"DROP VIEW IF EXISTS {_quoted(database)}.{_quoted(name)}")
+        for dimension in missing:
+            self._connection.execute(f"ALTER TABLE {table} ADD COLUMN {_quoted(dimension)} VARCHAR")
+        self._show(database, name)
+
+    def _show(self, database: str, name: str) -> None:
+        self._connection.execute(
+            f"CREATE OR REPLACE VIEW {_quoted(database)}.{_quoted(name)} AS "
+            f"SELECT * EXCLUDE (series, version) FROM {_internal(database, name)}"
+        )
+
+    def _outside(self, moment: datetime, properties: Json) -> str | None:
+        """Return why a time is not taken: older than a store keeps, or too far ahead."""
+        now = self._clock().astimezone(UTC).replace(tzinfo=None)
+        if properties["EnableMagneticStoreWrites"]:
+            oldest = now - timedelta(days=properties["MagneticStoreRetentionPeriodInDays"])
+        else:
+            oldest = now - timedelta(hours=properties["MemoryStoreRetentionPeriodInHours"])
+        newest = now + FUTURE_WINDOW
+        if oldest <= moment < newest:
+            return None
+        return f"The record timestamp is outside the time range [{oldest}, {newest}) of the data ingestion window."
+
+    def _has_database(self, name: str) -> bool:
+        return self._one("SELECT 1 FROM duckdb_schemas() WHERE schema_name = ? AND NOT internal", name) is not None
+
+    def _require_database(self, name: str) -> None:
+        if not self._has_database(name) or name == _INTERNAL:
+            raise _ServiceError("ResourceNotFoundException", f"The database {name} does not exist.")
+
+    def _properties(self, database: str, name: str) -> Json | None:
+        row = self._one(f"SELECT properties FROM {_INTERNAL}.tables WHERE database = ? AND name = ?", database, name)
+        return None if row is None else json.loads(row[0])
+
+    def _require_table(self, database: str, name: str) -> Json:
+        self._require_database(database)
+        properties = self._properties(database, name)
+        if properties is None:
+            raise _ServiceError("ResourceNotFoundException", f"The table {name} does not exist.")
+        return properties
+
+    def _one(self, sql: str, *parameters: str) -> tuple[Any, ...] | None:
+        return self._connection.execute(sql, list(parameters)).fetchone()
+
+
+_VERSION_REFUSED: Final = (
+    "A record already exists with the same time, dimensions, measure name, and record version. A record's value can be "
+    "updated by a higher version."
+)
+
+
+class _Point:
+    """A record as it will be stored, or why it will not."""
+
+    __slots__ = ("dimensions", "measure", "refusal", "series", "time", "value", "version")
+
+    def __init__(self) -> None:
+        self.series = ""
+        self.version = 1
+        self.time = datetime.min
+        self.measure = ""
+        self.value = 0.0
+        self.dimensions: dict[str, str] = {}
+        self.refusal: str | None = None
+
+    @classmethod
+    def of(cls, index: int, record: Json, common: Json) -> "_Point":
+        """Read a record with what its call says of all of them.
+
+        Raises
+        ------
+        _ServiceError
+            It contradicts the common attributes; then the whole call is refused.
+        """
+        shared = {each["Name"] for each in common.get("Dimensions") or ()}
+        own = [each["Name"] for each in record.get("Dimensions") or ()]
+        if twice := (shared & set(own)) | {name for name in own if own.count(name) > 1}:
+            raise _ServiceError("ValidationException", f"Record {index} has duplicate dimensions: {sorted(twice)}")
+        point = cls()
+        merged = {**common, **record}
+        dimensions = [*(common.get("Dimensions") or ()), *(record.get("Dimensions") or ())]
+        point.dimensions = {each["Name"]: each.get("Value", "") for each in dimensions}
+        point.measure = str(merged.get("MeasureName", ""))
+        point.refusal = _refusal(merged, point)
+        if point.refusal is None:
+            ticks = _UNITS[merged.get("TimeUnit", "MILLISECONDS")]
+            point.time = datetime(1970, 1, 1) + timedelta(microseconds=int(merged["Time"]) * 10**6 // ticks)  # noqa: DTZ001 - DuckDB's naive UTC
+            point.value = float(merged["MeasureValue"])
+            point.version = int(merged.get("Version", 1))
+            point.series = json.dumps([merged["Time"], ticks, point.measure, sorted(point.dimensions.items())])
+        return point
+
+
+def _refusal(merged: Json, point: _Point) -> str | None:
+    """Return why a record is not valid by itself."""
+    value = merged.get("MeasureValue")
+    if merged.get("MeasureValueType", "DOUBLE") != "DOUBLE":
+        return f"The measure value type {merged['MeasureValueType']} is not supported for this table."
+    if not isinstance(value, str) or not _is_finite_number(value):
+        return f"The measure value {value!r} is not a valid DOUBLE."
+    if not point.measure:
+        return "The measure name must not be empty."
+    if not str(merged.get("Time", "")).isdigit() or merged.get("TimeUnit", "MILLISECONDS") not in _UNITS:
+        return "The time is not valid."
+    if not 1 <= len(point.dimensions) <= MAX_DIMENSIONS:
+        return f"A record must have between 1 and {MAX_DIMENSIONS} dimensions."
+    for name, text in point.dimensions.items():
+        if not text:
+            return f"The dimension {name} has an empty value."
+        if not name or name in _RESERVED or len(name.encode()) > MAX_NAME_BYTES:
+            return f"The dimension name {name!r} is not allowed."
+    size = len(point.measure) + len(value) + sum(len(name) + len(text) for name, text in point.dimensions.items())
+    return f"The record has {size} bytes, over {MAX_RECORD_BYTES}." if size > MAX_RECORD_BYTES else None
+
+
+def _is_finite_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+class _OpenQuery:
+    """A query with pages left, and the row that was read ahead to know it."""
+
+    __slots__ = ("ahead", "columns", "cursor", "id")
+
+    def __init__(
+        self,
+        query_id: str,
+        cursor: duckdb.DuckDBPyConnection,
+        columns: list[tuple[str, str]],
+        ahead: list[tuple[Any, ...]],
+    ) -> None:
+        self.id = query_id
+        self.cursor = cursor
+        self.columns = columns
+        self.ahead = ahead
+
+
+def _scalar_type(kind: str) -> str:
+    """Return Timestream's type for one of DuckDB's."""
+    if kind in {"DOUBLE", "FLOAT"} or kind.startswith("DECIMAL"):
+        return "DOUBLE"
+    if kind in {"BOOLEAN", "DATE"}:
+        return kind
+    if kind in {"BIGINT", "HUGEINT", "UBIGINT"}:
+        return "BIGINT"
+    if kind in {"TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER"}:
+        return "INTEGER"
+    return "TIMESTAMP" if kind.startswith("TIMESTAMP") else "VARCHAR"
+
+
+def _datum(value: Any, kind: str) -> Json:
+    if value is None:
+        return {"NullValue": True}
+    match kind:
+        case "DOUBLE":
+            return {"ScalarValue": repr(float(value))}
+        case "BOOLEAN":
+            return {"ScalarValue": "true" if value else "false"}
+        case "TIMESTAMP":
+            return {"ScalarValue": f"{value:%Y-%m-%d %H:%M:%S}.{value.microsecond:06}000"}
+        case _:
+            return {"ScalarValue": str(value)}
+
+
+def _described(database: str, name: str, properties: Json) -> Json:
+    writes = {"EnableMagneticStoreWrites": properties["EnableMagneticStoreWrites"]}
+    retention = {key: value for key, value in properties.items() if key not in writes}
+    return {
+        "DatabaseName": database,
+        "TableName": name,
+        "TableStatus": "ACTIVE",
+        "RetentionProperties": retention,
+        "MagneticStoreWriteProperties": writes,
+        "Arn": f"arn:local:timestream:::{database}/{name}",
+    }
+
+
+def _internal(database: str, name: str) -> str:
+    return f"{_INTERNAL}.{_quoted(f'{database}/{name}')}"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
