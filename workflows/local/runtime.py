@@ -1,21 +1,33 @@
 """The whole world on a laptop: engine, functions, stores, queue; made when entered, kept in one directory."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from logging import StreamHandler
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
+import boto3
+
+from common.config import PayloadSettings, ResultStoreSettings
+from common.stores.dynamodb import RESULT_TABLE, result_store
+from common.stores.ports import PayloadStore, ResultStore, TimeSeriesReader
+from common.stores.s3 import payload_store
+from common.stores.timestream import TimestreamReader, time_series_store
+from workflows.definitions import render
 from workflows.executions import ExecutionClient
+from workflows.local.archive import ArchivedExecutions, ExecutionArchive
+from workflows.local.dynamodb import LocalDynamoDB
+from workflows.local.engine import LocalEngine, environment_variables
+from workflows.local.lambda_host import Faults, LambdaHost, function_arn
 from workflows.local.lock import DataDirectoryLock
-from workflows.registry import TASKS, TaskFunction
+from workflows.local.timestream import Faults as TimestreamFaults
+from workflows.local.timestream import LocalTimestream
+from workflows.registry import BACKFILL_QUEUE, TASKS, TaskFunction
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
-
-    from common.stores.ports import PayloadStore, ResultStore, TimeSeriesReader
-    from workflows.local.lambda_host import Faults
 
 STATE_MACHINE: Final = "performance-calculation"
 TABLE: Final = "performance-metrics"
@@ -28,6 +40,7 @@ MEMORY_STORE_HOURS: Final = 24
 MAGNETIC_STORE_DAYS: Final = 73_000
 
 _POLL_SECONDS: Final = 0.05
+_NO_DELAY: Final[Any] = {"Delay": 0.02, "MaxAttempts": 500}
 # A stopped execution lets its tasks finish; a handler that hangs is not waited for.
 _STOP_SECONDS: Final = 10.0
 
@@ -39,8 +52,8 @@ class LocalRuntime:
     ----------
     data_dir
         Keeps results, executions and logs; one process at a time works in it.
-    faults
-        What goes wrong with invocations, for tests.
+    faults, timestream_faults
+        What goes wrong with invocations, and with requests to Timestream, for tests.
     retry_delay_scale
         Multiplies the waits between two attempts, for tests.
     tasks
@@ -66,9 +79,9 @@ class LocalRuntime:
     """
 
     executions: ExecutionClient
-    result_store: "ResultStore"
-    payload_store: "PayloadStore"
-    time_series_reader: "TimeSeriesReader"
+    result_store: ResultStore
+    payload_store: PayloadStore
+    time_series_reader: TimeSeriesReader
     sqs: "SQSClient"
     backfill_queue_url: str
     environment: Mapping[str, str]
@@ -78,12 +91,14 @@ class LocalRuntime:
         self,
         data_dir: Path,
         *,
-        faults: "Faults | None" = None,
+        faults: Faults | None = None,
+        timestream_faults: TimestreamFaults | None = None,
         retry_delay_scale: float = 1.0,
         tasks: Mapping[str, TaskFunction] = TASKS,
     ) -> None:
         self._data_dir = data_dir
         self._faults = faults
+        self._timestream_faults = timestream_faults
         self._retry_delay_scale = retry_delay_scale
         self._tasks = tasks
         self._lines: list[str] = []
@@ -112,13 +127,38 @@ class LocalRuntime:
         host = LambdaHost(self._tasks, faults=self._faults)
         engine = stack.enter_context(LocalEngine(host, retry_delay_scale=self._retry_delay_scale))
         dynamodb = stack.enter_context(LocalDynamoDB(self._data_dir / "dynamodb"))
-        timestream = stack.enter_context(LocalTimestream(self._data_dir / "timestream.duckdb"))
+        timestream = stack.enter_context(
+            LocalTimestream(self._data_dir / "timestream.duckdb", faults=self._timestream_faults)
+        )
         self._lines = [dynamodb.description, timestream.description]
-        self.environment = self._make_environment(dynamodb.endpoint, timestream.endpoint)
+        self.environment = {
+            "DYNAMODB_TABLE": TABLE,
+            "PAYLOAD_BUCKET": BUCKET,
+            "TIMESTREAM_DATABASE": TIMESTREAM_DATABASE,
+            "TIMESTREAM_TABLE": TIMESTREAM_TABLE,
+            "AWS_ENDPOINT_URL_TIMESTREAM_WRITE": timestream.endpoint,
+            "AWS_ENDPOINT_URL_TIMESTREAM_QUERY": timestream.endpoint,
+            **({"AWS_ENDPOINT_URL_DYNAMODB": dynamodb.endpoint} if dynamodb.endpoint else {}),
+        }
         stack.enter_context(environment_variables(self.environment))
         stack.enter_context(_handler_log(self._data_dir / "logs" / "handlers.jsonl"))
+        _cold_start()
         self._make_resources()
         self._make_state_machine(engine, host, stack)
+
+    def _make_resources(self) -> None:
+        """Make what the functions expect to be there; a table that was kept is kept."""
+        dynamodb = boto3.client("dynamodb")
+        if TABLE not in dynamodb.list_tables()["TableNames"]:
+            dynamodb.create_table(TableName=TABLE, **RESULT_TABLE)
+        dynamodb.get_waiter("table_exists").wait(TableName=TABLE, WaiterConfig=_NO_DELAY)
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        self.sqs = boto3.client("sqs")
+        self.backfill_queue_url = self.sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
+        _make_time_series()
+        self.payload_store = payload_store(PayloadSettings.from_env())
+        self.result_store = result_store(ResultStoreSettings.from_env())
+        self.time_series_reader = TimestreamReader(_timestream_client("query"))
 
     def _make_state_machine(self, engine: LocalEngine, host: LambdaHost, stack: ExitStack) -> None:
         client = boto3.client("stepfunctions")
@@ -132,6 +172,36 @@ class LocalRuntime:
         # Before a store closes: an invocation that was let run may still write.
         stack.callback(host.wait_idle, _STOP_SECONDS)
         stack.callback(archived.close, arn, timeout=_STOP_SECONDS, wake=engine.end_waits)
+
+
+def _cold_start() -> None:
+    """Forget the clients of an earlier runtime of this process: its world is gone."""
+    for factory in (payload_store, result_store, time_series_store):
+        factory.cache_clear()
+
+
+def _make_time_series() -> None:
+    client = _timestream_client("write")
+    try:
+        client.describe_table(DatabaseName=TIMESTREAM_DATABASE, TableName=TIMESTREAM_TABLE)
+    except client.exceptions.ResourceNotFoundException:
+        client.create_database(DatabaseName=TIMESTREAM_DATABASE)
+        client.create_table(
+            DatabaseName=TIMESTREAM_DATABASE,
+            TableName=TIMESTREAM_TABLE,
+            RetentionProperties={
+                "MemoryStoreRetentionPeriodInHours": MEMORY_STORE_HOURS,
+                "MagneticStoreRetentionPeriodInDays": MAGNETIC_STORE_DAYS,
+            },
+            # A result is dated by its calculation date, which may lie any time back.
+            MagneticStoreWriteProperties={"EnableMagneticStoreWrites": True},
+        )
+
+
+def _timestream_client(side: str) -> Any:
+    """Return a client of Timestream's `write` or `query` side; an explicit endpoint skips endpoint discovery."""
+    endpoint = os.environ[f"AWS_ENDPOINT_URL_TIMESTREAM_{side.upper()}"]
+    return boto3.client(f"timestream-{side}", endpoint_url=endpoint)  # type: ignore[call-overload]  # two services
 
 
 @contextmanager

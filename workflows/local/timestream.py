@@ -29,6 +29,7 @@ DEFAULT_PAGE_ROWS: Final = 1000
 # The service's limit on a request; beyond it the body is not even read.
 MAX_BODY_BYTES: Final = 1024 * 1024
 
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - DuckDB's naive UTC
 _PREFIX: Final = "Timestream_20181101."
 _INTERNAL: Final = "_timestream"
 _MAX_OPEN_QUERIES: Final = 64
@@ -251,7 +252,7 @@ class _Database:
         parameters = [request["DatabaseName"]] if where else []
         with self._lock:
             found = self._connection.execute(f"SELECT * FROM {_INTERNAL}.tables {where} ORDER BY ALL", parameters)
-            return {"Tables": [_described(*row[:2], json.loads(row[2])) for row in found.fetchall()]}
+            return {"Tables": [_described(row[0], row[1], json.loads(row[2])) for row in found.fetchall()]}
 
     def _write_records(self, request: Json) -> Json:
         database, name = request["DatabaseName"], request["TableName"]
@@ -327,7 +328,7 @@ class _Database:
         cursor = self._connection.cursor()
         try:
             statements = cursor.extract_statements(sql)
-            if len(statements) != 1 or statements[0].type is not duckdb.StatementType.SELECT_STATEMENT:
+            if len(statements) != 1 or statements[0].type is not duckdb.StatementType.SELECT:
                 raise _ServiceError("ValidationException", "The query must be one SELECT statement")
             cursor.execute("BEGIN TRANSACTION READ ONLY")
             cursor.execute(sql)
@@ -442,7 +443,7 @@ class _Point:
     def __init__(self) -> None:
         self.series = ""
         self.version = 1
-        self.time = datetime.min
+        self.time = _EPOCH
         self.measure = ""
         self.value = 0.0
         self.dimensions: dict[str, str] = {}
@@ -469,7 +470,7 @@ class _Point:
         point.refusal = _refusal(merged, point)
         if point.refusal is None:
             ticks = _UNITS[merged.get("TimeUnit", "MILLISECONDS")]
-            point.time = datetime(1970, 1, 1) + timedelta(microseconds=int(merged["Time"]) * 10**6 // ticks)  # noqa: DTZ001 - DuckDB's naive UTC
+            point.time = _EPOCH + timedelta(microseconds=int(merged["Time"]) * 10**6 // ticks)
             point.value = float(merged["MeasureValue"])
             point.version = int(merged.get("Version", 1))
             point.series = json.dumps([merged["Time"], ticks, point.measure, sorted(point.dimensions.items())])
