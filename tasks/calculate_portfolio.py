@@ -6,8 +6,6 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
-from common.stores.s3 import payload_store
-
 from common.calculations import Flows, Performance, PeriodPerformance, Valuations, calculate_performance
 from common.calculations.types import day_date
 from common.config import PayloadSettings
@@ -19,6 +17,7 @@ from common.models.results import EntityType
 from common.models.series import CashFlowColumns, ValuationColumns
 from common.observability import logger
 from common.stores.ports import PayloadStore
+from common.stores.s3 import payload_store
 
 # What a failure's row needs besides its message: names of fields, the portfolio's id, the error's class.
 _FAILURE_FRAME_BYTES = 180

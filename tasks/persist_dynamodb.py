@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from common.stores.dynamodb import result_store
-from common.stores.s3 import payload_store
-
 from common.config import PayloadSettings, ResultStoreSettings
 from common.models.results import Run
 from common.observability import logger
+from common.stores.dynamodb import result_store
 from common.stores.outcomes import rows_of
 from common.stores.ports import PayloadStore, ResultStore
+from common.stores.s3 import payload_store
 
 
 def persist_dynamodb(event: Mapping[str, Any], payloads: PayloadStore, results: ResultStore) -> dict[str, Any]:

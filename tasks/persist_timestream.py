@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from common.stores.s3 import payload_store
-from common.stores.timestream import time_series_store
-
 from common.config import PayloadSettings, TimeSeriesSettings
 from common.models.results import Run
 from common.observability import logger
 from common.stores.outcomes import rows_of
 from common.stores.ports import PayloadStore, TimeSeriesStore
+from common.stores.s3 import payload_store
+from common.stores.timestream import time_series_store
 
 # Each rejected record goes to the log; the state carries so many, to show what is the matter.
 _REJECTIONS_TOLD = 20

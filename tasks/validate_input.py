@@ -5,8 +5,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from common.stores.s3 import payload_store
-
 from common.config import PayloadSettings
 from common.errors import Fault, InputNotFoundError, InvalidPortfolioError, InvalidRequestError
 from common.models.limits import MAX_SOURCE_BYTES, STATE_BUDGET_BYTES
@@ -15,6 +13,7 @@ from common.models.request import BenchmarkInput, CalculationRequest, PortfolioI
 from common.models.series import Source, ValuationColumns
 from common.observability import logger
 from common.stores.ports import PayloadStore
+from common.stores.s3 import payload_store
 
 # The benchmark stands in the input of every iteration and so in the history as often: only a small one travels there.
 INLINE_BENCHMARK_BYTES = 2_048

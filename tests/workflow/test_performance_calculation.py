@@ -122,7 +122,7 @@ def test_success(tmp_path: Path) -> None:
             "calculated": 3,
             "failed": 0,
             "dynamodb": {"written": 3, "superseded": 0},
-            "timestream": {"status": "SUCCEEDED", "written": 15, "superseded": 0, "rejected": 0, "rejections": []},
+            "timestream": {"status": "SUCCEEDED", "written": 24, "superseded": 0, "rejected": 0, "rejections": []},
             "rows": [
                 {"entity_type": "portfolio", "entity_id": f"p-{index}", "calculation_date": AS_OF} for index in range(3)
             ],
