@@ -100,13 +100,16 @@ class DynamoDBResultStore:
         self, entity_type: EntityType, entity_id: str, *, start: date | None = None, end: date | None = None
     ) -> Iterator[JsonObject]:
         """Yield the stored rows of one entity, oldest first, from `start` to `end` inclusive."""
+        first, last = start or date.min, end or date.max
+        if first > last:  # DynamoDB refuses a range whose ends are the wrong way round
+            return
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression="id = :id AND calculation_date BETWEEN :start AND :end",
             ExpressionAttributeValues={
                 ":id": {"S": partition(entity_type, entity_id)},
-                ":start": {"S": (start or date.min).isoformat()},
-                ":end": {"S": (end or date.max).isoformat()},
+                ":start": {"S": first.isoformat()},
+                ":end": {"S": last.isoformat()},
             },
             ConsistentRead=True,
         )

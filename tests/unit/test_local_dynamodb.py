@@ -75,6 +75,24 @@ def test_what_failed_is_not_in_the_journal(tmp_path: Path) -> None:
     assert (tmp_path / "journal.jsonl").read_text().count("\n") == 2
 
 
+@pytest.mark.usefixtures("without_extenddb")
+def test_the_journal_keeps_the_last_state_of_an_item_alone(tmp_path: Path) -> None:
+    with mock_aws(), LocalDynamoDB(tmp_path):
+        client = boto3.client("dynamodb")
+        client.create_table(TableName=TABLE, **RESULT_TABLE)
+        for version in range(5):
+            item = {"id": {"S": "a"}, "calculation_date": {"S": "2024-01-01"}, "v": {"N": str(version)}}
+            client.put_item(TableName=TABLE, Item=item)
+        gone = {"id": {"S": "b"}, "calculation_date": {"S": "2024-01-01"}}
+        for name in ("b", "c"):
+            client.batch_write_item(RequestItems={TABLE: [{"PutRequest": {"Item": {**gone, "id": {"S": name}}}}]})
+        client.delete_item(TableName=TABLE, Key=gone)
+    with mock_aws(), LocalDynamoDB(tmp_path):
+        assert (tmp_path / "journal.jsonl").read_text().count("\n") == 3
+        found = boto3.client("dynamodb").scan(TableName=TABLE)["Items"]
+        assert {item["id"]["S"]: item.get("v") for item in found} == {"a": {"N": "4"}, "c": None}
+
+
 def test_a_binary_that_does_not_start_is_told(tmp_path: Path) -> None:
     with (
         pytest.raises(LocalDynamoDBError, match="ExtendDB did not start"),

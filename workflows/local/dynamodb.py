@@ -9,15 +9,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Any, Final, Self
 
 import boto3
 
 from common.errors import PermanentError
+from common.stores.ports import JsonObject
 
 PROJECT_ROOT: Final = Path(__file__).parents[2]
 BINARY: Final = Path("node_modules/@extenddb/linux-x64/extenddb")
@@ -29,7 +31,7 @@ START_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 5.0
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
-# Requests that change data; RESULT rows are written by the first alone, the others keep the journal honest.
+# Requests that change data.
 MUTATIONS: Final = ("UpdateItem", "PutItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems", "CreateTable")
 
 
@@ -156,14 +158,20 @@ class _ExtendDB:
 
 
 class _Journal:
-    """What moto forgets: every successful write request, one a line, sent again at the next start."""
+    """What moto forgets: every change of an item, one a line, made again at the next start.
+
+    An update is kept as the item it left, and only the last state of an item is made again: replaying the updates
+    themselves would take as long as all the runs before.
+    """
 
     def __init__(self, path: Path, session: boto3.Session) -> None:
         self._path = path
         self._session = session
+        self._lock = Lock()
 
     def __enter__(self) -> Self:
-        self._replay()
+        self._client = self._session.client("dynamodb")
+        self._restore()
         self._file = self._path.open("a", encoding="utf-8")
         for event, handler in self._hooks():
             self._session.events.register(event, handler)
@@ -188,26 +196,66 @@ class _Journal:
         context["journal_request"] = params["body"].decode()
 
     def _append(self, http_response: Any, model: Any, context: Mapping[str, Any], **_: object) -> None:
-        if http_response.status_code < 300:
-            request = json.loads(context["journal_request"])
-            self._file.write(json.dumps({"operation": model.name, "request": request}) + "\n")
+        if http_response.status_code >= 300:
+            return
+        request = json.loads(context["journal_request"])
+        # Read and written under one lock, an item's last line is its last state.
+        with self._lock:
+            lines = [json.dumps(entry) + "\n" for entry in self._entries(model.name, request)]
+            self._file.writelines(lines)
             self._file.flush()
 
-    def _replay(self) -> None:
+    def _entries(self, operation: str, request: Mapping[str, Any]) -> Iterator[JsonObject]:
+        """Yield what a request changed, as tables made and items left."""
+        match operation:
+            case "CreateTable":
+                yield {"create": request}
+            case "PutItem":
+                yield from self._items(request["TableName"], [request["Item"]])
+            case "UpdateItem" | "DeleteItem":
+                yield from self._items(request["TableName"], [request["Key"]])
+            case "BatchWriteItem":
+                for table, writes in request["RequestItems"].items():
+                    changes = [change for write in writes for change in write.values()]
+                    yield from self._items(table, [change.get("Item") or change["Key"] for change in changes])
+            case "TransactWriteItems":
+                changes = [change for action in request["TransactItems"] for change in action.values()]
+                for change in changes:
+                    yield from self._items(change["TableName"], [change.get("Item") or change["Key"]])
+
+    def _items(self, table: str, holders: Sequence[JsonObject]) -> Iterator[JsonObject]:
+        """Yield the items whose keys `holders` have, as they are now."""
+        names = [part["AttributeName"] for part in self._client.describe_table(TableName=table)["Table"]["KeySchema"]]
+        for holder in holders:
+            key = {name: holder[name] for name in names}
+            found = self._client.get_item(TableName=table, Key=key, ConsistentRead=True)
+            yield {"table": table, "key": key, "item": found.get("Item")}
+
+    def _restore(self) -> None:
+        """Make the tables and items of the journal, and write it anew without what is superseded."""
         if not self._path.exists():
             return
-        client = self._session.client("dynamodb")
-        whole = 0
-        with self._path.open("rb") as file:
+        tables: dict[str, JsonObject] = {}
+        items: dict[tuple[str, str], JsonObject] = {}
+        with self._path.open(encoding="utf-8") as file:
             for line in file:
                 try:
                     entry = json.loads(line)
                 except ValueError:
                     break  # half a line: the process was killed while it wrote it
-                method: Callable[..., Any] = getattr(client, _snake(entry["operation"]))
-                method(**entry["request"])
-                whole += len(line)
-        os.truncate(self._path, whole)
+                if "create" in entry:
+                    tables[entry["create"]["TableName"]] = entry
+                else:
+                    items[entry["table"], json.dumps(entry["key"], sort_keys=True)] = entry
+        kept = [entry for entry in items.values() if entry["item"] is not None]
+        for entry in tables.values():
+            self._client.create_table(**entry["create"])
+        for entry in kept:
+            self._client.put_item(TableName=entry["table"], Item=entry["item"])
+        fresh = self._path.with_suffix(".new")
+        with fresh.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(entry) + "\n" for entry in (*tables.values(), *kept))
+        fresh.replace(self._path)
 
 
 def _default_session() -> boto3.Session:
@@ -217,10 +265,6 @@ def _default_session() -> boto3.Session:
     session = boto3.DEFAULT_SESSION
     assert session is not None
     return session
-
-
-def _snake(operation: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in operation).lstrip("_")
 
 
 def _free_port() -> int:

@@ -137,7 +137,7 @@ class LambdaHost:
     def register(self, events: "BaseEventHooks") -> None:
         """Answer the Invoke calls of every client made from now on with these `events`."""
         # What the first handler of this event returns, botocore takes for the response and sends nothing.
-        answer: Callable[..., Any] = self._on_invoke
+        answer: Callable[..., Any] = self.answer
         events.register("before-send.lambda.Invoke", answer)
 
     def wait_idle(self, timeout: float) -> bool:
@@ -166,6 +166,25 @@ class LambdaHost:
             return _marshal(injected.payload)
         handler = self._handler(function_name, task)
         return _marshal(self._call(handler, event, context, injected))
+
+    def answer(self, request: "AWSPreparedRequest", **_: object) -> AWSResponse:
+        """Answer an Invoke request as the service would."""
+        invoked = _INVOKED.search(request.url)
+        function_name = unquote(invoked[1]).rsplit(":", 1)[-1] if invoked else ""
+        if function_name not in self._tasks:
+            return _service_error(
+                request.url, Refusal("ResourceNotFoundException", f"Function not found: {function_name}", 404)
+            )
+        body = request.body or b"{}"
+        try:
+            answer = self.invoke(function_name, body if isinstance(body, bytes) else str(body).encode())
+        except _RefusedError as refused:
+            return _service_error(request.url, refused.refusal)
+        except FunctionError as error:
+            return _response(
+                request.url, 200, json.dumps(error.payload).encode(), {"X-Amz-Function-Error": "Unhandled"}
+            )
+        return _response(request.url, 200, answer, {})
 
     def _injected(self, function_name: str, event: object, body: bytes) -> Injected | None:
         if self._faults is None:
@@ -212,24 +231,6 @@ class LambdaHost:
         if error is not None:
             raise _function_error(error, context) from error
         return result
-
-    def _on_invoke(self, request: "AWSPreparedRequest", **_: object) -> AWSResponse:
-        invoked = _INVOKED.search(request.url)
-        function_name = unquote(invoked[1]).rsplit(":", 1)[-1] if invoked else ""
-        if function_name not in self._tasks:
-            return _service_error(
-                request.url, Refusal("ResourceNotFoundException", f"Function not found: {function_name}", 404)
-            )
-        body = request.body or b"{}"
-        try:
-            answer = self.invoke(function_name, body if isinstance(body, bytes) else str(body).encode())
-        except _RefusedError as refused:
-            return _service_error(request.url, refused.refusal)
-        except FunctionError as error:
-            return _response(
-                request.url, 200, json.dumps(error.payload).encode(), {"X-Amz-Function-Error": "Unhandled"}
-            )
-        return _response(request.url, 200, answer, {})
 
 
 def _with_fault(handler: Handler, injected: BaseException | Delay | None) -> Handler:
