@@ -13,10 +13,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from common.models.results import EntityType
+from common.stores.dynamodb import result_store
 from common.stores.ports import ResultKey
-from workflows.executions import Execution, ExecutionStatus
-from workflows.local.lambda_host import Faults, Injected, Refusal
+from tests.workflow.other_engine import ENDPOINT, executions_elsewhere
+from workflows.executions import Execution, ExecutionClient, ExecutionStatus
+from workflows.local.lambda_host import Faults, Injected, LambdaHost, Refusal
 from workflows.local.runtime import LocalRuntime
+from workflows.registry import BACKFILL_QUEUE, TASKS
 
 AS_OF = "2024-03-29"
 SPECIFIED_QUERY = """
@@ -58,10 +61,11 @@ class World:
     """The local runtime, with what the tests ask of it."""
 
     runtime: LocalRuntime
+    executions: ExecutionClient
 
     def run(self, document: dict[str, Any]) -> Execution:
-        executions = self.runtime.executions
-        return executions.wait(executions.start_or_attach(document).name, timeout=60)
+        timeout = 60 if ENDPOINT is None else 900  # another engine waits its retries out
+        return self.executions.wait(self.executions.start_or_attach(document).name, timeout=timeout)
 
     def rows(self, *names: str) -> list[dict[str, Any]]:
         keys = [ResultKey(EntityType.PORTFOLIO, name, date.fromisoformat(AS_OF)) for name in names]
@@ -81,7 +85,7 @@ class World:
     def steps(self, execution: Execution) -> list[str]:
         """Return the steps entered outside the Map, in order."""
         inside = {"CalculatePortfolio", "ReadReason", "RecordFailure", "RecordCrash"}
-        events = self.runtime.executions.history(execution.name)
+        events = self.executions.history(execution.name)
         entered = [event.step or "" for event in events if event.type.endswith("StateEntered")]
         return [step for step in entered if step not in inside]
 
@@ -89,7 +93,18 @@ class World:
 @contextmanager
 def world(directory: Path, faults: Faults | None = None, **options: Any) -> Iterator[World]:
     with LocalRuntime(directory, faults=faults, retry_delay_scale=0.001, **options) as runtime:
-        yield World(runtime)
+        if ENDPOINT is None:
+            yield World(runtime, runtime.executions)
+            return
+        host = LambdaHost(TASKS, faults=faults)
+        queue = {BACKFILL_QUEUE: runtime.backfill_queue_url}
+        with executions_elsewhere(ENDPOINT, host, queue) as executions:
+            yield World(runtime, executions)
+
+
+in_this_process = pytest.mark.skipif(
+    ENDPOINT is not None, reason="the queue, or the archive of executions, is this process's own"
+)
 
 
 def failing(function: str, faults: list[Injected | None], *, only: str | None = None) -> Faults:
@@ -168,7 +183,7 @@ def test_a_broken_portfolio_is_a_failure_and_the_others_go_on(tmp_path: Path) ->
             }
         ]
         assert len(it.rows("p-0", "p-2")) == 2
-        attempts = [event for event in it.runtime.executions.history(execution.name) if event.type == "TaskFailed"]
+        attempts = [event for event in it.executions.history(execution.name) if event.type == "TaskFailed"]
         assert len(attempts) == 1
 
 
@@ -177,7 +192,7 @@ def test_nothing_calculated_is_a_failed_execution(tmp_path: Path) -> None:
         execution = it.run(request(portfolios=[BROKEN]))
         assert (execution.status, execution.error) == (ExecutionStatus.FAILED, "AllPortfoliosFailed")
         assert execution.cause == "None of 1 portfolios could be calculated; the first failed with InputNotFoundError."
-        last = it.runtime.executions.last_input(execution.name)
+        last = it.executions.last_input(execution.name)
         assert last["portfolios"][0]["failure"]["entity_id"] == "p-broken"
         assert it.records() == []
 
@@ -200,7 +215,7 @@ def test_throttled_or_dead_and_then_fine(tmp_path: Path, function: str, fault: I
     with world(tmp_path, failing(function, [fault, fault])) as it:
         execution = it.run(request(1))
         assert execution.output["status"] == "SUCCEEDED"
-        types = [event.type for event in it.runtime.executions.history(execution.name)]
+        types = [event.type for event in it.executions.history(execution.name)]
         assert types.count("TaskFailed") == 2
         assert len(it.rows("p-0")) == 1
 
@@ -211,7 +226,7 @@ def test_throttled_to_the_end_is_a_failure_after_eight_retries(tmp_path: Path) -
         assert execution.output["status"] == "PARTIAL"
         (failure,) = execution.output["failures"]
         assert (failure["entity_id"], failure["error"]) == ("p-1", "Lambda.TooManyRequestsException")
-        errors = [event.error for event in it.runtime.executions.history(execution.name) if event.type == "TaskFailed"]
+        errors = [event.error for event in it.executions.history(execution.name) if event.type == "TaskFailed"]
         assert errors == ["Lambda.TooManyRequestsException"] * 9
 
 
@@ -221,7 +236,7 @@ def test_a_function_that_keeps_dying_is_a_failure_after_four_retries(tmp_path: P
         (failure,) = execution.output["failures"]
         assert failure["error"] == "Runtime.ExitError"
         assert "history" in failure["message"]
-        errors = [event.error for event in it.runtime.executions.history(execution.name) if event.type == "TaskFailed"]
+        errors = [event.error for event in it.executions.history(execution.name) if event.type == "TaskFailed"]
         assert len(errors) == 5
 
 
@@ -230,7 +245,7 @@ def test_an_error_of_ours_that_nobody_foresaw_is_not_retried(tmp_path: Path) -> 
         execution = it.run(request(2))
         (failure,) = execution.output["failures"]
         assert failure["error"] == "KeyError"
-        errors = [event.error for event in it.runtime.executions.history(execution.name) if event.type == "TaskFailed"]
+        errors = [event.error for event in it.executions.history(execution.name) if event.type == "TaskFailed"]
         assert len(errors) == 1
 
 
@@ -240,7 +255,7 @@ def test_rows_half_written_are_completed_by_the_retry(tmp_path: Path) -> None:
         fail_updates(it, after=4, times=1)
         execution = it.run(request(12))
         assert execution.output["status"] == "SUCCEEDED"
-        errors = [event.error for event in it.runtime.executions.history(execution.name) if event.type == "TaskFailed"]
+        errors = [event.error for event in it.executions.history(execution.name) if event.type == "TaskFailed"]
         assert errors == ["ThrottledError"]
         rows = it.rows(*(f"p-{index}" for index in range(12)))
         assert len(rows) == 12
@@ -255,6 +270,7 @@ def test_dynamodb_down_fails_the_execution(tmp_path: Path) -> None:
         assert it.records() == []
 
 
+@in_this_process
 def test_timestream_down_leaves_the_rows_and_a_message(tmp_path: Path) -> None:
     def down(operation: str, _: Any) -> Any:
         return "InternalServerException" if operation == "WriteRecords" else None
@@ -301,6 +317,7 @@ def test_another_request_adds_its_periods(tmp_path: Path) -> None:
         assert row["time_period"] == "YTD"
 
 
+@in_this_process
 def test_results_and_executions_outlive_the_process(tmp_path: Path) -> None:
     with world(tmp_path) as it:
         execution = it.run(request(1))
@@ -308,15 +325,15 @@ def test_results_and_executions_outlive_the_process(tmp_path: Path) -> None:
     with world(tmp_path) as it:
         assert it.rows("p-0") == rows
         assert it.records() == records
-        assert it.runtime.executions.describe(execution.name) == execution
-        assert it.runtime.executions.history(execution.name)
+        assert it.executions.describe(execution.name) == execution
+        assert it.executions.history(execution.name)
 
 
 def test_concurrency_is_what_the_request_asks_for(tmp_path: Path) -> None:
     running, most = 0, 0
     with world(tmp_path) as it:
         execution = it.run(request(8, max_concurrency=1))
-        events = it.runtime.executions.history(execution.name)
+        events = it.executions.history(execution.name)
     for event in events:
         running += {"MapIterationStarted": 1, "MapIterationSucceeded": -1}.get(event.type, 0)
         most = max(most, running)
@@ -345,5 +362,7 @@ def fail_updates(it: World, *, after: int, times: int) -> None:
             answer: Any = {"Error": {"Code": code, "Message": "injected"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
             raise ClientError(answer, "UpdateItem")
 
+    # A client copies the session's hooks when it is made: let the function make a new one.
+    result_store.cache_clear()
     assert boto3.DEFAULT_SESSION is not None
     boto3.DEFAULT_SESSION.events.register("before-call.dynamodb.UpdateItem", throttle)
