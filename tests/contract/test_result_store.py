@@ -170,6 +170,7 @@ def test_history_is_in_order_and_bounded(store: ResultStore) -> None:
 
     assert dates() == [day.isoformat() for day in sorted(days)]
     assert dates(start=days[1], end=days[2]) == ["2023-07-01", "2023-07-02"]
+    assert dates(start=days[2], end=days[1]) == []
 
 
 def test_missing_rows_are_absent(store: ResultStore) -> None:

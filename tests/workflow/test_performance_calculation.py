@@ -285,6 +285,8 @@ def test_timestream_down_leaves_the_rows_and_a_message(tmp_path: Path) -> None:
         assert message["error"] == "TransientError"
         assert [row["entity_id"] for row in message["rows"]] == ["p-0", "p-1"]
         assert message["run"]["execution_name"] == execution.name
+    with world(tmp_path) as it:
+        assert it.backfill() == [message]
 
 
 def test_payloads_above_their_share_travel_by_key(tmp_path: Path) -> None:

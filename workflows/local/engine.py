@@ -73,11 +73,18 @@ class LocalEngine:
     retry_delay_scale
         Multiplies the waits of `Retry`: a test sets it small and runs the definition unchanged.
 
+    Attributes
+    ----------
+    session : boto3.Session
+        The default session while the engine is entered.
+
     Raises
     ------
     RuntimeError
         A second engine is entered in one process; moto's state, like the environment, is the process's.
     """
+
+    session: boto3.Session
 
     def __init__(self, host: LambdaHost, *, retry_delay_scale: float = 1.0) -> None:
         self._host = host
@@ -96,7 +103,7 @@ class LocalEngine:
             stack.enter_context(_retry_clock(self._wait))
             stack.enter_context(mock_aws(config=_MOTO))
             # moto put the default session aside and puts it back at the end.
-            boto3.DEFAULT_SESSION = _EngineSession(self._host)
+            boto3.DEFAULT_SESSION = self.session = _EngineSession(self._host)
             sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))
             self._exit = stack.pop_all()
         return self

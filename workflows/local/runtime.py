@@ -22,6 +22,7 @@ from workflows.local.dynamodb import LocalDynamoDB
 from workflows.local.engine import LocalEngine, environment_variables
 from workflows.local.lambda_host import Faults, LambdaHost, function_arn
 from workflows.local.lock import DataDirectoryLock
+from workflows.local.queues import KeptQueues
 from workflows.local.timestream import Faults as TimestreamFaults
 from workflows.local.timestream import LocalTimestream
 from workflows.registry import BACKFILL_QUEUE, TASKS, TaskFunction
@@ -130,6 +131,7 @@ class LocalRuntime:
         timestream = stack.enter_context(
             LocalTimestream(self._data_dir / "timestream.duckdb", faults=self._timestream_faults)
         )
+        queues = stack.enter_context(KeptQueues(self._data_dir / "queues", engine.session))
         self._lines = [dynamodb.description, timestream.description]
         self.environment = {
             "DYNAMODB_TABLE": TABLE,
@@ -143,10 +145,10 @@ class LocalRuntime:
         stack.enter_context(environment_variables(self.environment))
         stack.enter_context(_handler_log(self._data_dir / "logs" / "handlers.jsonl"))
         _cold_start()
-        self._make_resources()
+        self._make_resources(queues)
         self._make_state_machine(engine, host, stack)
 
-    def _make_resources(self) -> None:
+    def _make_resources(self, queues: KeptQueues) -> None:
         """Make what the functions expect to be there; a table that was kept is kept."""
         dynamodb = boto3.client("dynamodb")
         if TABLE not in dynamodb.list_tables()["TableNames"]:
@@ -155,6 +157,7 @@ class LocalRuntime:
         boto3.client("s3").create_bucket(Bucket=BUCKET)
         self.sqs = boto3.client("sqs")
         self.backfill_queue_url = self.sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
+        queues.restore(self.sqs, self.backfill_queue_url)
         _make_time_series()
         self.payload_store = payload_store(PayloadSettings.from_env())
         self.result_store = result_store(ResultStoreSettings.from_env())
