@@ -222,26 +222,14 @@ class ExecutionClient:
         ExecutionNotFoundError
             There is no such execution.
         """
-        pages = self._client.get_paginator("get_execution_history")
-        try:
-            raw = [
-                event
-                for page in pages.paginate(executionArn=self.arn(name), PaginationConfig={"PageSize": PAGE})
-                for event in page["events"]
-            ]
-        except (self._client.exceptions.ExecutionDoesNotExist, self._client.exceptions.InvalidArn):
-            raise ExecutionNotFoundError(f"no execution is called {name}") from None
-        return _events(raw)
+        return _events(self._raw_events(name))
 
     def last_input(self, name: str) -> Any:
         """Return the input of the state that an execution entered last; for one that failed, what it failed on."""
-        pages = self._client.get_paginator("get_execution_history").paginate(
-            executionArn=self.arn(name), reverseOrder=True
-        )
-        for page in pages:
-            for event in page["events"]:
-                if "stateEnteredEventDetails" in event:
-                    return _parsed(event["stateEnteredEventDetails"].get("input"))
+        # Not by `reverseOrder`, which some engines do not know.
+        for event in reversed(self._raw_events(name)):
+            if "stateEnteredEventDetails" in event:
+                return _parsed(event["stateEnteredEventDetails"].get("input"))
         return None
 
     def output(self, name: str) -> Any:
@@ -256,6 +244,17 @@ class ExecutionClient:
         if execution.status is not ExecutionStatus.SUCCEEDED:
             raise ExecutionFailedError(execution)
         return execution.output
+
+    def _raw_events(self, name: str) -> Sequence[Mapping[str, Any]]:
+        pages = self._client.get_paginator("get_execution_history")
+        try:
+            return [
+                event
+                for page in pages.paginate(executionArn=self.arn(name), PaginationConfig={"PageSize": PAGE})
+                for event in page["events"]
+            ]
+        except (self._client.exceptions.ExecutionDoesNotExist, self._client.exceptions.InvalidArn):
+            raise ExecutionNotFoundError(f"no execution is called {name}") from None
 
     def stop(self, name: str, *, error: str = "Stopped", cause: str = "") -> None:
         """Stop an execution; tasks that run are let run."""
