@@ -209,11 +209,11 @@ class _History:
         _note(undefined, "benchmark_twr", benchmark)
         _note(undefined, "annualized_benchmark_twr", annual_benchmark)
         risk, fall = self._risk(parts, twr, annual, benchmark, annual_benchmark)
-        ends = twr.sub_period_ends
-        points = (day_date(int(days[first])), *ends)
+        # The points of wealth that a drawdown's indices count.
+        points = np.concatenate((days[first : first + 1], np.asarray(twr.end_days, dtype=np.int64)))
         return PeriodPerformance(
             label=period.label,
-            from_date=points[0],
+            from_date=day_date(int(days[first])),
             to_date=day_date(int(days[last])),
             days=length,
             twr=twr.value,
@@ -222,9 +222,9 @@ class _History:
             mwr_period=mwr.period_value,
             benchmark_twr=benchmark.value,
             annualized_benchmark_twr=annual_benchmark.value,
-            max_drawdown_peak=None if fall.peak_index is None else points[fall.peak_index],
-            max_drawdown_trough=None if fall.trough_index is None else points[fall.trough_index],
-            max_drawdown_recovery=None if fall.recovery_index is None else points[fall.recovery_index],
+            max_drawdown_peak=_date_at(points, fall.peak_index),
+            max_drawdown_trough=_date_at(points, fall.trough_index),
+            max_drawdown_recovery=_date_at(points, fall.recovery_index),
             risk=risk,
             undefined=undefined,
             warnings=self._warnings(period, first, last, twr, mwr, parts),
@@ -333,6 +333,10 @@ def _inception(valuations: Valuations) -> int:
     """Return the position of the last zero before the first value, of the first valuation where there is none."""
     held = np.flatnonzero(valuations.values)
     return max(int(held[0]) - 1, 0) if held.size else 0
+
+
+def _date_at(days: DayArray, index: int | None) -> date | None:
+    return None if index is None else day_date(int(days[index]))
 
 
 def _note(undefined: dict[str, Reason], name: str, result: Undefinable) -> None:

@@ -85,13 +85,18 @@ class TimeWeightedReturn(Undefinable):
     warnings : tuple of Caution
     sub_returns : (n,) float64
         The linked returns in order, the empty sub-periods left out; empty where `value` is None.
-    sub_period_ends : tuple of date
-        The day each of them ends on.
+    end_days : (n,) int64
+        The day each of them ends on, as days since 1970-01-01.
     """
 
     warnings: tuple[Caution, ...] = ()
     sub_returns: FloatArray | Sequence[float] = ()
-    sub_period_ends: tuple[date, ...] = ()
+    end_days: DayArray | Sequence[int] = ()
+
+    @property
+    def sub_period_ends(self) -> tuple[date, ...]:
+        """`end_days` as dates."""
+        return tuple(day_date(day) for day in self.end_days)
 
 
 def calculate_daily_twr(
@@ -135,7 +140,7 @@ def calculate_daily_twr(
         cautions.append(Caution.FLOW_OUTSIDE_VALUATIONS)
     if flow_timing_suspect_days(valuations, flows, timing):
         cautions.append(Caution.FLOW_TIMING_SUSPECT)
-    return TimeWeightedReturn(linked.value, linked.reason, tuple(cautions), linked.sub_returns, linked.sub_period_ends)
+    return TimeWeightedReturn(linked.value, linked.reason, tuple(cautions), linked.sub_returns, linked.end_days)
 
 
 def calculate_modified_dietz(
@@ -185,7 +190,7 @@ def calculate_modified_dietz(
     cautions = list(linked.warnings)
     if outside_valuations(valuations, flows, timing):
         cautions.append(Caution.FLOW_OUTSIDE_VALUATIONS)
-    return TimeWeightedReturn(linked.value, linked.reason, tuple(cautions), linked.sub_returns, linked.sub_period_ends)
+    return TimeWeightedReturn(linked.value, linked.reason, tuple(cautions), linked.sub_returns, linked.end_days)
 
 
 def annualize_return(total_return: float, days: int) -> Undefinable:
@@ -308,7 +313,7 @@ def link(parts: SubPeriods) -> TimeWeightedReturn:
         value = float(np.prod(growth)) - 1.0
     if not np.isfinite(value):
         return TimeWeightedReturn(None, Reason.OUT_OF_RANGE, tuple(cautions))
-    return TimeWeightedReturn(value, None, tuple(cautions), growth - 1.0, tuple(day_date(day) for day in ends.tolist()))
+    return TimeWeightedReturn(value, None, tuple(cautions), growth - 1.0, ends)
 
 
 def outside_valuations(valuations: Valuations, flows: Flows, timing: FlowTiming) -> bool:
@@ -340,7 +345,8 @@ def flow_timing_suspect_days(valuations: Valuations, flows: Flows, timing: FlowT
     met = valuations.values[np.clip(before, 0, None)]
     known = (before >= 0) & (before < valuations.days.size - 1) & (met > 0.0)
     share = np.zeros(days.size)
-    share[known] = np.abs(amounts[known]) / met[known]
+    with np.errstate(over="ignore"):
+        share[known] = np.abs(amounts[known]) / met[known]
     suspects = []
     for index in np.flatnonzero(share > LARGE_FLOW_SHARE):
         first = int(before[index])

@@ -7,7 +7,7 @@ from math import isfinite, prod
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from common.calculations import (
@@ -80,6 +80,14 @@ def test_float64_agrees_with_decimal(portfolio: Portfolio) -> None:
     assert 1 + found == pytest.approx(float(exact), rel=1e-12)
 
 
+# A flow that is more than 1e308 times the value it meets.
+@example(
+    (
+        [DailyValue(START, 2e-302), DailyValue(START + timedelta(days=1), 0.0)],
+        [CashFlow(START + timedelta(days=1), 4e6)],
+    ),
+    FlowTiming.AFTER_CLOSE,
+)
 @given(any_portfolios(), TIMINGS)
 def test_anything_finite_gives_a_finite_number_or_a_reason(portfolio: Portfolio, timing: FlowTiming) -> None:
     values, flows = portfolio
