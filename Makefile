@@ -64,12 +64,14 @@ test-all: lint $(EXAMPLE) ## everything, the slow suites too
 
 .PHONY: bench
 bench: setup ## measure, print ratios
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.txt
 	$(BIN)/python -m tests.benchmarks
 
 .PHONY: lock
 lock: $(UV) ## resolve the dependencies anew into requirements/*.txt, with hashes
 	$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml -o requirements/runtime.txt
 	$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml --all-extras --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --group bench -c requirements/dev.txt -o requirements/bench.txt
 
 .PHONY: clean
 clean: ## remove what the targets made; keeps .perfcalc, where results are
