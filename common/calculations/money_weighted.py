@@ -189,7 +189,10 @@ def solve(
     if bool((paid > 0.0).all()) or bool((paid < 0.0).all()):
         return MoneyWeightedReturn(None, Reason.NO_SIGN_CHANGE)
 
-    equation = _Equation.of(years, paid / np.abs(paid).max())
+    scaled = paid / np.abs(paid).max()
+    # What is left of an amount 1e308 times smaller than the largest has lost its digits, or is nil.
+    held = np.abs(scaled) >= np.finfo(np.float64).tiny
+    equation = _Equation.of(years[held], scaled[held])
     if equation is None:
         return MoneyWeightedReturn(None, Reason.OUT_OF_RANGE)
     log_rates = [equation.polish(low, high, max_iterations, tolerance) for low, high in equation.brackets()]

@@ -309,7 +309,7 @@ def link(parts: SubPeriods) -> TimeWeightedReturn:
         if growth[broken] < 0.0 and broken < growth.size - 1:
             # A loss of more than everything leaves no capital to which a later return could be linked.
             return TimeWeightedReturn(None, Reason.TRACK_RECORD_BROKEN, tuple(cautions))
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         value = float(np.prod(growth)) - 1.0
     if not np.isfinite(value):
         return TimeWeightedReturn(None, Reason.OUT_OF_RANGE, tuple(cautions))

@@ -6,10 +6,10 @@ from math import isfinite, log1p
 
 import mpmath
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from common.calculations import CashFlow, Reason, calculate_irr, xirr
+from common.calculations import CashFlow, DailyValue, Reason, calculate_irr, xirr
 from tests.property.strategies import CENTS, START, Portfolio, any_portfolios
 
 DAYS = st.lists(st.integers(0, 8_000), min_size=2, max_size=20, unique=True).map(sorted)
@@ -98,6 +98,12 @@ def test_every_root_is_one_and_none_is_missed(days: list[int], data: st.DataObje
             assert abs(worth) <= 1e-9 * size
 
 
+@example(
+    (
+        [DailyValue(START, 0.0), DailyValue(START + timedelta(days=2), 2e-311)],
+        [CashFlow(START, 0.01), CashFlow(START + timedelta(days=1), -9e12)],
+    ),
+)
 @given(any_portfolios())
 def test_anything_finite_gives_a_finite_number_or_a_reason(portfolio: Portfolio) -> None:
     values, flows = portfolio

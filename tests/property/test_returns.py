@@ -80,6 +80,11 @@ def test_float64_agrees_with_decimal(portfolio: Portfolio) -> None:
     assert 1 + found == pytest.approx(float(exact), rel=1e-12)
 
 
+# Growth that no float holds, and then nothing left of it.
+@example(
+    ([DailyValue(START + timedelta(days=day), value) for day, value in enumerate((0.0, 4e-305, 8370.0, 0.0))], []),
+    FlowTiming.AFTER_CLOSE,
+)
 # A flow that is more than 1e308 times the value it meets.
 @example(
     (
