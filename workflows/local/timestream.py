@@ -6,9 +6,11 @@ that a test or a night on a laptop means something.
 
 import json
 import math
+import re
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,11 +24,15 @@ from common.errors import PermanentError
 # Limits of the service: Amazon Timestream for LiveAnalytics developer guide, "Quotas".
 MAX_RECORDS: Final = 100
 MAX_DIMENSIONS: Final = 128
-MAX_NAME_BYTES: Final = 256
+MAX_DIMENSION_NAME_BYTES: Final = 60
+MAX_MEASURE_NAME_BYTES: Final = 256
 MAX_RECORD_BYTES: Final = 2048
 FUTURE_WINDOW: Final = timedelta(minutes=15)
-DEFAULT_PAGE_ROWS: Final = 1000
-# The service's limit on a request; beyond it the body is not even read.
+# Limits of the API models: Query's MaxRows and QueryString, and the 64 bits of a version and of a time in nanoseconds.
+MAX_PAGE_ROWS: Final = 1000
+MAX_QUERY_CHARACTERS: Final = 262_144
+MAX_LONG: Final = 2**63 - 1
+# Well above what 100 records of 2 KB, or the longest query, need; beyond it the body is not looked at.
 MAX_BODY_BYTES: Final = 1024 * 1024
 
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - DuckDB's naive UTC
@@ -34,7 +40,11 @@ _PREFIX: Final = "Timestream_20181101."
 _INTERNAL: Final = "_timestream"
 _MAX_OPEN_QUERIES: Final = 64
 _UNITS: Final = {"SECONDS": 1, "MILLISECONDS": 10**3, "MICROSECONDS": 10**6, "NANOSECONDS": 10**9}
-_RESERVED: Final = frozenset({"time", "measure_name", "measure_value", "series", "version"})
+# Names a dimension cannot have: AWS IoT's API reference, TimestreamDimension. So columns of our own may begin with ts_.
+_RESERVED: Final = re.compile(r"time|measure_name|(ts_|measure_value).*|.*:.*", re.IGNORECASE | re.DOTALL)
+_DOUBLE: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+_TIME: Final = re.compile(r"\d+", re.ASCII)
+_COLUMNS: Final = ("ts_series", "ts_version", "time", "measure_name", "measure_value")
 
 Json = dict[str, Any]
 Faults = Callable[[str, Json], str | None]
@@ -90,12 +100,7 @@ class LocalTimestream:
 
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            connection = duckdb.connect(str(self._path), config={"enable_external_access": "false"})
-        except duckdb.Error as error:
-            reason = str(error).partition("\n")[0]
-            raise LocalTimestreamError(f"{self._path} cannot be opened: {reason}") from None
-        self._database = _Database(connection, self._clock)
+        self._database = _Database(_connect(self._path), self._clock)
         self._server = _Server(self._database, self._faults)
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -112,6 +117,21 @@ class LocalTimestream:
         self._server.server_close()
         self._thread.join()
         self._database.close()
+
+
+def _connect(path: Path) -> duckdb.DuckDBPyConnection:
+    try:
+        connection = duckdb.connect(str(path), config={"enable_external_access": "false"})
+        # Within a process DuckDB shares a file that is open; what has locked its configuration is one of us.
+        (taken,) = connection.execute("SELECT current_setting('lock_configuration')").fetchone() or (False,)
+        if taken:
+            raise LocalTimestreamError(f"{path} cannot be opened: this process has it open already")
+        connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        connection.execute("SET lock_configuration = true")
+    except duckdb.Error as error:
+        reason = str(error).partition("\n")[0]
+        raise LocalTimestreamError(f"{path} cannot be opened: {reason}") from None
+    return connection
 
 
 class _Server(ThreadingHTTPServer):
@@ -138,6 +158,9 @@ class _Handler(BaseHTTPRequestHandler):
         except _ServiceError as error:
             status = error.status
             answer = {"__type": error.code, "message": str(error), **error.members}
+        except duckdb.Error as error:
+            status = 500
+            answer = {"__type": "InternalServerException", "message": str(error)}
         body = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/x-amz-json-1.0")
@@ -149,7 +172,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, operation: str) -> Json:
         length = int(self.headers.get("Content-Length", "0"))
         if length > MAX_BODY_BYTES:
-            self.close_connection = True
+            # Taken in and dropped: a client that is still sending would see a reset connection and not the answer.
+            for start in range(0, length, MAX_BODY_BYTES):
+                self.rfile.read(min(MAX_BODY_BYTES, length - start))
             raise _ServiceError("ValidationException", f"the request has {length} bytes, over {MAX_BODY_BYTES}")
         try:
             request = json.loads(self.rfile.read(length) or b"{}")
@@ -196,7 +221,6 @@ class _Database:
             f"CREATE TABLE IF NOT EXISTS {_INTERNAL}.tables (database VARCHAR, name VARCHAR, properties VARCHAR, "
             "PRIMARY KEY (database, name))"
         )
-        connection.execute("SET lock_configuration = true")
 
     def close(self) -> None:
         with self._lock:
@@ -206,9 +230,10 @@ class _Database:
     def _create_database(self, request: Json) -> Json:
         name = request["DatabaseName"]
         with self._lock:
-            if self._has_database(name):
-                raise _ServiceError("ConflictException", f"The database {name} already exists", status=409)
-            self._connection.execute(f"CREATE SCHEMA {_quoted(name)}")
+            try:
+                self._connection.execute(f"CREATE SCHEMA {_quoted(name)}")
+            except duckdb.CatalogException:
+                raise _ServiceError("ConflictException", f"The database {name} already exists", status=409) from None
         return self._describe_database(request)
 
     def _describe_database(self, request: Json) -> Json:
@@ -230,16 +255,18 @@ class _Database:
         }
         with self._lock:
             self._require_database(database)
-            if self._properties(database, name) is not None:
-                raise _ServiceError("ConflictException", f"The table {name} already exists", status=409)
-            self._connection.execute(
-                f"CREATE TABLE {_internal(database, name)} (series VARCHAR PRIMARY KEY, version BIGINT, "
-                "time TIMESTAMP, measure_name VARCHAR, measure_value DOUBLE)"
-            )
-            self._connection.execute(
-                f"INSERT INTO {_INTERNAL}.tables VALUES (?, ?, ?)", [database, name, json.dumps(properties)]
-            )
-            self._show(database, name)
+            try:
+                with self._transaction():
+                    self._connection.execute(
+                        f"CREATE TABLE {_internal(database, name)} (ts_series VARCHAR PRIMARY KEY, ts_version BIGINT, "
+                        "time TIMESTAMP, measure_name VARCHAR, measure_value DOUBLE)"
+                    )
+                    self._connection.execute(
+                        f"INSERT INTO {_INTERNAL}.tables VALUES (?, ?, ?)", [database, name, json.dumps(properties)]
+                    )
+                    self._show(database, name)
+            except duckdb.CatalogException:
+                raise _ServiceError("ConflictException", f"The table {name} already exists", status=409) from None
         return self._describe_table(request)
 
     def _describe_table(self, request: Json) -> Json:
@@ -267,8 +294,10 @@ class _Database:
             accepted: dict[str, _Point] = {}
             points = [_Point.of(index, record, common) for index, record in enumerate(records)]
             known = self._known(database, name, [point.series for point in points if not point.refusal])
+            there = self._dimensions(database, name)
+            dimensions = {each.lower(): each for each in there}
             for index, point in enumerate(points):
-                refusal = point.refusal or self._outside(point.time, properties)
+                refusal = point.refusal or self._outside(point.time, properties) or _misfit(point, dimensions)
                 existing = accepted.get(point.series)
                 stored = (existing.version, existing.value) if existing else known.get(point.series)
                 if refusal:
@@ -279,6 +308,9 @@ class _Database:
                     rejected.append({"RecordIndex": index, "Reason": _VERSION_REFUSED, "ExistingVersion": stored[0]})
                 else:
                     accepted[point.series] = point
+                    dimensions.update((each.lower(), each) for each in point.dimensions)
+            if missing := sorted({*dimensions.values()}.difference(there)):
+                self._add_columns(database, name, missing)
             self._store(database, name, list(accepted.values()))
         if rejected:
             raise _ServiceError(
@@ -292,7 +324,9 @@ class _Database:
 
     def _query(self, request: Json) -> Json:
         token = request.get("NextToken")
-        page_rows = int(request.get("MaxRows") or DEFAULT_PAGE_ROWS)
+        page_rows = request.get("MaxRows", MAX_PAGE_ROWS)
+        if not 1 <= page_rows <= MAX_PAGE_ROWS:
+            raise _ServiceError("ValidationException", f"MaxRows must be between 1 and {MAX_PAGE_ROWS}")
         with self._lock:
             if token:
                 query = self._open_queries.pop(token, None)
@@ -325,6 +359,8 @@ class _Database:
         return {"CancellationMessage": "cancelled"}
 
     def _started(self, sql: str) -> "_OpenQuery":
+        if len(sql) > MAX_QUERY_CHARACTERS:
+            raise _ServiceError("ValidationException", f"The query has more than {MAX_QUERY_CHARACTERS} characters")
         cursor = self._connection.cursor()
         try:
             statements = cursor.extract_statements(sql)
@@ -348,7 +384,7 @@ class _Database:
 
     def _known(self, database: str, name: str, series: list[str]) -> dict[str, tuple[int, float]]:
         found = self._connection.execute(
-            f"SELECT series, version, measure_value FROM {_internal(database, name)} WHERE series IN "
+            f"SELECT ts_series, ts_version, measure_value FROM {_internal(database, name)} WHERE ts_series IN "
             "(SELECT unnest(?::VARCHAR[]))",
             [series],
         )
@@ -359,8 +395,7 @@ class _Database:
             return
         table = _internal(database, name)
         dimensions = sorted({dimension for point in points for dimension in point.dimensions})
-        self._add_columns(database, name, dimensions)
-        columns = ["series", "version", "time", "measure_name", "measure_value", *map(_quoted, dimensions)]
+        columns = [*_COLUMNS, *map(_quoted, dimensions)]
         values: list[list[Any]] = [
             [point.series for point in points],
             [point.version for point in points],
@@ -373,27 +408,41 @@ class _Database:
         unnested = ", ".join(f"unnest(?::{kind}[])" for kind in kinds)
         self._connection.execute(
             f"INSERT INTO {table} ({', '.join(columns)}) SELECT {unnested} "
-            "ON CONFLICT (series) DO UPDATE SET version = excluded.version, measure_value = excluded.measure_value",
+            "ON CONFLICT (ts_series) DO UPDATE SET ts_version = excluded.ts_version, "
+            "measure_value = excluded.measure_value",
             values,
         )
 
-    def _add_columns(self, database: str, name: str, dimensions: Sequence[str]) -> None:
-        table = _internal(database, name)
-        there = {row[0] for row in self._connection.execute(f"DESCRIBE {table}").fetchall()}
-        missing = [dimension for dimension in dimensions if dimension not in there]
-        if not missing:
-            return
-        # A column cannot be added under a view that names the others.
-        self._connection.execute(f"DROP VIEW IF EXISTS {_quoted(database)}.{_quoted(name)}")
-        for dimension in missing:
-            self._connection.execute(f"ALTER TABLE {table} ADD COLUMN {_quoted(dimension)} VARCHAR")
-        self._show(database, name)
+    def _dimensions(self, database: str, name: str) -> list[str]:
+        columns = self._connection.execute(f"DESCRIBE {_internal(database, name)}").fetchall()
+        return [column[0] for column in columns if column[0] not in _COLUMNS]
+
+    def _add_columns(self, database: str, name: str, missing: Sequence[str]) -> None:
+        with self._transaction():
+            # A column cannot be added under a view that names the others.
+            self._connection.execute(f"DROP VIEW {_quoted(database)}.{_quoted(name)}")
+            for dimension in missing:
+                self._connection.execute(
+                    f"ALTER TABLE {_internal(database, name)} ADD COLUMN {_quoted(dimension)} VARCHAR"
+                )
+            self._show(database, name)
 
     def _show(self, database: str, name: str) -> None:
         self._connection.execute(
-            f"CREATE OR REPLACE VIEW {_quoted(database)}.{_quoted(name)} AS "
-            f"SELECT * EXCLUDE (series, version) FROM {_internal(database, name)}"
+            f"CREATE VIEW {_quoted(database)}.{_quoted(name)} AS "
+            f"SELECT * EXCLUDE (ts_series, ts_version) FROM {_internal(database, name)}"
         )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Let the statements of the block be seen, and outlive the process, all or none."""
+        self._connection.execute("BEGIN TRANSACTION")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
 
     def _outside(self, moment: datetime, properties: Json) -> str | None:
         """Return why a time is not taken: older than a store keeps, or too far ahead."""
@@ -456,25 +505,32 @@ class _Point:
         Raises
         ------
         _ServiceError
-            It contradicts the common attributes; then the whole call is refused.
+            It contradicts the common attributes, or its version is none; then the whole call is refused.
         """
         shared = {each["Name"] for each in common.get("Dimensions") or ()}
         own = [each["Name"] for each in record.get("Dimensions") or ()]
         if twice := (shared & set(own)) | {name for name in own if own.count(name) > 1}:
             raise _ServiceError("ValidationException", f"Record {index} has duplicate dimensions: {sorted(twice)}")
-        point = cls()
         merged = {**common, **record}
+        point = cls()
+        point.version = merged.get("Version", 1)
+        if not 1 <= point.version <= MAX_LONG:
+            raise _ServiceError("ValidationException", f"Record {index} has the version {point.version}")
         dimensions = [*(common.get("Dimensions") or ()), *(record.get("Dimensions") or ())]
         point.dimensions = {each["Name"]: each.get("Value", "") for each in dimensions}
         point.measure = str(merged.get("MeasureName", ""))
         point.refusal = _refusal(merged, point)
         if point.refusal is None:
-            ticks = _UNITS[merged.get("TimeUnit", "MILLISECONDS")]
-            point.time = _EPOCH + timedelta(microseconds=int(merged["Time"]) * 10**6 // ticks)
+            nanoseconds = _nanoseconds(merged)
+            point.time = _EPOCH + timedelta(microseconds=nanoseconds // 1000)
             point.value = float(merged["MeasureValue"])
-            point.version = int(merged.get("Version", 1))
-            point.series = json.dumps([merged["Time"], ticks, point.measure, sorted(point.dimensions.items())])
+            point.series = json.dumps([nanoseconds, point.measure, sorted(point.dimensions.items())])
         return point
+
+
+def _nanoseconds(merged: Json) -> int:
+    """Return a record's time since the epoch, which is the same in whatever unit it came."""
+    return int(merged["Time"]) * (10**9 // _UNITS[merged.get("TimeUnit", "MILLISECONDS")])
 
 
 def _refusal(merged: Json, point: _Point) -> str | None:
@@ -484,26 +540,36 @@ def _refusal(merged: Json, point: _Point) -> str | None:
         return f"The measure value type {merged['MeasureValueType']} is not supported for this table."
     if not isinstance(value, str) or not _is_finite_number(value):
         return f"The measure value {value!r} is not a valid DOUBLE."
-    if not point.measure:
-        return "The measure name must not be empty."
-    if not str(merged.get("Time", "")).isdigit() or merged.get("TimeUnit", "MILLISECONDS") not in _UNITS:
+    if not 1 <= len(point.measure.encode()) <= MAX_MEASURE_NAME_BYTES:
+        return f"The measure name must have between 1 and {MAX_MEASURE_NAME_BYTES} bytes."
+    if not _TIME.fullmatch(merged.get("Time", "")) or merged.get("TimeUnit", "MILLISECONDS") not in _UNITS:
+        return "The time is not valid."
+    if _nanoseconds(merged) > MAX_LONG:
         return "The time is not valid."
     if not 1 <= len(point.dimensions) <= MAX_DIMENSIONS:
         return f"A record must have between 1 and {MAX_DIMENSIONS} dimensions."
     for name, text in point.dimensions.items():
         if not text:
             return f"The dimension {name} has an empty value."
-        if not name or name in _RESERVED or len(name.encode()) > MAX_NAME_BYTES:
+        if _RESERVED.fullmatch(name) or len(name.encode()) > MAX_DIMENSION_NAME_BYTES:
             return f"The dimension name {name!r} is not allowed."
-    size = len(point.measure) + len(value) + sum(len(name) + len(text) for name, text in point.dimensions.items())
+    texts = (point.measure, value, *point.dimensions, *point.dimensions.values())
+    size = sum(len(text.encode()) for text in texts)
     return f"The record has {size} bytes, over {MAX_RECORD_BYTES}." if size > MAX_RECORD_BYTES else None
 
 
 def _is_finite_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
+    return _DOUBLE.fullmatch(text) is not None and math.isfinite(float(text))
+
+
+def _misfit(point: _Point, dimensions: Mapping[str, str]) -> str | None:
+    """Return why a record cannot join a table that has these dimensions, by their names in lower case."""
+    met = dict(dimensions)
+    for name in point.dimensions:
+        if met.setdefault(name.lower(), name) != name:
+            # DuckDB's limit, not the service's.
+            return f"The dimension name {name!r} differs from {met[name.lower()]!r} in case alone."
+    return f"The table would have more than {MAX_DIMENSIONS} dimensions." if len(met) > MAX_DIMENSIONS else None
 
 
 class _OpenQuery:
@@ -546,7 +612,7 @@ def _datum(value: Any, kind: str) -> Json:
         case "BOOLEAN":
             return {"ScalarValue": "true" if value else "false"}
         case "TIMESTAMP":
-            return {"ScalarValue": f"{value:%Y-%m-%d %H:%M:%S}.{value.microsecond:06}000"}
+            return {"ScalarValue": f"{value.replace(tzinfo=None).isoformat(' ', 'microseconds')}000"}
         case _:
             return {"ScalarValue": str(value)}
 
