@@ -1,8 +1,10 @@
 """Executions and results as a person reads them in a terminal."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -58,44 +60,7 @@ EXPLANATIONS = {
     "zero_volatility": "the returns did not vary",
 }
 
-_PERCENT = {
-    "twr": "TWR",
-    "annualized_twr": "TWR a year",
-    "mwr_period": "MWR",
-    "mwr": "MWR a year",
-    "benchmark_twr": "Benchmark",
-    "annualized_benchmark_twr": "Benchmark a year",
-    "excess_return": "Excess return",
-    "volatility": "Volatility",
-    "downside_deviation": "Downside deviation",
-    "max_drawdown": "Max drawdown",
-    "var": "VaR 95 %",
-    "cvar": "CVaR 95 %",
-    "best_day": "Best day",
-    "worst_day": "Worst day",
-    "tracking_error": "Tracking error",
-    "alpha": "Alpha",
-}
-_RATIO = {
-    "sharpe_ratio": "Sharpe",
-    "sharpe_ratio_arithmetic": "Sharpe, arithmetic",
-    "sortino_ratio": "Sortino",
-    "calmar_ratio": "Calmar",
-    "information_ratio": "Information ratio",
-    "beta": "Beta",
-    "correlation": "Correlation",
-    "up_capture": "Up capture",
-    "down_capture": "Down capture",
-    "skewness": "Skewness",
-    "kurtosis": "Excess kurtosis",
-}
-_SHEET = (
-    *("twr", "annualized_twr", "mwr_period", "mwr", "benchmark_twr", "annualized_benchmark_twr", "excess_return"),
-    *("volatility", "downside_deviation", "max_drawdown", "var", "cvar", "best_day", "worst_day"),
-    *("sharpe_ratio", "sharpe_ratio_arithmetic", "sortino_ratio", "calmar_ratio", "skewness", "kurtosis"),
-    *("beta", "alpha", "correlation", "tracking_error", "information_ratio", "up_capture", "down_capture"),
-)
-_PORTFOLIO_WIDTH, _COLUMN_WIDTH = 24, 10
+Format = Callable[[float | None], str]
 
 
 def status_text(status: str) -> Text:
@@ -103,14 +68,51 @@ def status_text(status: str) -> Text:
     return Text(status, style=STATUS_STYLE.get(status, ""))
 
 
-def percent(value: float | None, digits: int = 2) -> str:
+def percent(value: float | None) -> str:
     """Return a share as a percentage; a dash where there is none."""
-    return "-" if value is None else f"{value * 100:,.{digits}f}"
+    return "-" if value is None else f"{value:z,.2%}"
 
 
 def ratio(value: float | None) -> str:
     """Return a ratio; a dash where there is none."""
-    return "-" if value is None else f"{value:,.2f}"
+    return "-" if value is None else f"{value:z,.2f}"
+
+
+# What the sheet shows, line by line, and in which format.
+_SHEET: Mapping[str, tuple[str, Format]] = {
+    "twr": ("TWR", percent),
+    "annualized_twr": ("TWR a year", percent),
+    "mwr_period": ("MWR", percent),
+    "mwr": ("MWR a year", percent),
+    "benchmark_twr": ("Benchmark", percent),
+    "annualized_benchmark_twr": ("Benchmark a year", percent),
+    "excess_return": ("Excess return", percent),
+    "volatility": ("Volatility", percent),
+    "downside_deviation": ("Downside deviation", percent),
+    "max_drawdown": ("Max drawdown", percent),
+    "var": ("VaR 95 %", percent),
+    "cvar": ("CVaR 95 %", percent),
+    "best_day": ("Best day", percent),
+    "worst_day": ("Worst day", percent),
+    "sharpe_ratio": ("Sharpe", ratio),
+    "sharpe_ratio_arithmetic": ("Sharpe, arithmetic", ratio),
+    "sortino_ratio": ("Sortino", ratio),
+    "calmar_ratio": ("Calmar", ratio),
+    "skewness": ("Skewness", ratio),
+    "kurtosis": ("Excess kurtosis", ratio),
+    "beta": ("Beta", ratio),
+    "alpha": ("Alpha", percent),
+    "correlation": ("Correlation", ratio),
+    "tracking_error": ("Tracking error", percent),
+    "information_ratio": ("Information ratio", ratio),
+    "up_capture": ("Up capture", ratio),
+    "down_capture": ("Down capture", ratio),
+}
+# The order of reports; periods between two dates stand before the last.
+_ORDER = ("MTD", "QTD", "YTD", "1Y", "3Y", "5Y", "10Y", "", "ITD")
+_GAP = 2
+# More metrics than these make a line of their own hard to read.
+_METRICS_NAMED = 4
 
 
 def results_table(results: Sequence[JsonObject], width: int) -> RenderableType:
@@ -121,122 +123,126 @@ def results_table(results: Sequence[JsonObject], width: int) -> RenderableType:
     results
         Rows of one run.
     width
-        Columns of the terminal; the periods that do not fit are left out, shortest first.
+        Columns of the terminal; the periods that do not fit are left out, shortest first, and named below.
     """
-    labels = list(dict.fromkeys(label for row in results for label in row["periods"]))
-    longest = max(labels, key=lambda label: max(row["periods"].get(label, {}).get("days") or 0 for row in results))
-    room = max((width - _PORTFOLIO_WIDTH) // _COLUMN_WIDTH - 4, 1)
-    shown = [label for label in labels if label != longest][-room + 1 :] if room > 1 else []
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("Portfolio", no_wrap=True, overflow="ellipsis", max_width=_PORTFOLIO_WIDTH)
-    for label in (*shown, longest):
-        table.add_column(label.replace("/", "\n"), justify="right", no_wrap=True)
-    for name in ("MWR", "Volatility", "Sharpe", "Max dd"):
-        table.add_column(f"{name}\n{longest.partition('/')[0]}", justify="right", no_wrap=True)
-    for row in results:
-        periods = row["periods"]
-        risk = periods.get(longest, {})
-        flag = " *" if row["warnings"] else ""
-        table.add_row(
-            Text(row["entity_id"] + flag),
-            *(_return(periods.get(label, {})) for label in (*shown, longest)),
-            percent(_either(risk, "mwr", "mwr_period")),
-            percent(risk.get("volatility")),
-            ratio(risk.get("sharpe_ratio")),
-            percent(risk.get("max_drawdown")),
-        )
-    notes = ["Returns are time-weighted, in %, a year from one year on; - is undefined, `perfcalc results` tells why."]
+    labels = in_order(results)
+    days = {label: max(row["periods"].get(label, {}).get("days") or 0 for row in results) for label in labels}
+    longest = max(reversed(labels), key=days.__getitem__)
+    rest = [label for label in labels if label != longest]
+    risk = [row["periods"].get(longest, {}) for row in results]
+    names = [row["entity_id"] + (" *" if row["warnings"] else "") for row in results]
+    name_width = min(max(len(name) for name in ("Portfolio", *names)), width // 3)
+    returns = [_period_column(label, [_return(row["periods"].get(label, {})) for row in results]) for label in rest]
+    head = longest.partition("/")[0]
+    fixed = [
+        _period_column(longest, [_return(period) for period in risk]),
+        _Column(f"MWR\n{head}", [percent(_either(period, "mwr", "mwr_period")) for period in risk]),
+        _Column(f"Volatility\n{head}", [percent(period.get("volatility")) for period in risk]),
+        _Column(f"Sharpe\n{head}", [ratio(period.get("sharpe_ratio")) for period in risk]),
+        _Column(f"Max dd\n{head}", [percent(period.get("max_drawdown")) for period in risk]),
+    ]
+    fitting = _fitting([*fixed, *reversed(returns)], width - name_width) - len(fixed)
+    hidden = len(rest) - max(fitting, 0)
+    table = _table(_Column("Portfolio", names), [*returns[hidden:], *fixed], name_width)
+    notes = ["Returns are time-weighted, and annualised from one year on; - is undefined: see `perfcalc results`."]
+    if hidden:
+        notes.append(f"No room for {', '.join(rest[:hidden])}: a wider terminal or --json shows them.")
     warned = sorted({warning for row in results for warning in row["warnings"]})
     notes += [f"* {warning}: {EXPLANATIONS.get(warning, '')}" for warning in warned]
-    return Group(table, Text("\n".join(notes), style="dim"))
+    return Group(table, Text("\n" + "\n".join(notes), style="dim"))
 
 
-def row_sheet(row: JsonObject) -> RenderableType:
-    """Return everything about one row: metrics down, periods across, and the reasons below."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=_title(row), title_justify="left")
-    table.add_column("", no_wrap=True)
+def row_sheet(row: JsonObject, width: int) -> RenderableType:
+    """Return everything about one row: metrics down, periods across, and the reasons below.
+
+    What does not fit beside each other into `width` columns stands below each other.
+    """
     periods: Mapping[str, JsonObject] = row["periods"]
-    for label in periods:
-        table.add_column(label.replace("/", "\n"), justify="right", no_wrap=True)
-    for name in ("from", "to", "days"):
-        table.add_row(name, *(str(period.get(name) or "-") for period in periods.values()))
-    table.add_section()
-    for metric in _SHEET:
-        values = [period.get(metric) for period in periods.values()]
-        if any(value is not None for value in values):
-            shown = [percent(value) if metric in _PERCENT else ratio(value) for value in values]
-            table.add_row(_PERCENT[metric] + " %" if metric in _PERCENT else _RATIO[metric], *shown)
-    return Group(table, *_reasons(periods))
+    metrics = [name for name in _SHEET if any(period.get(name) is not None for period in periods.values())]
+    names = _Column("", ["from", "to", "days", "", *(_SHEET[name][0] for name in metrics)])
+    columns = [
+        _period_column(
+            label,
+            [
+                *(str(periods[label].get(name) or "-") for name in ("from", "to", "days")),
+                "",
+                *(_SHEET[name][1](periods[label].get(name)) for name in metrics),
+            ],
+        )
+        for label in in_order([row])
+    ]
+    parts: list[RenderableType] = [Text(_title(row), style="bold")]
+    while columns:
+        fitting = max(_fitting(columns, width - names.width), 1)
+        parts += [Text(), _table(names, columns[:fitting], names.width)]
+        columns = columns[fitting:]
+    return Group(*parts, *_reasons(periods))
 
 
 def rows_table(rows: Sequence[JsonObject], label: str | None) -> RenderableType:
-    """Return one line for each calculation date, for one period; the first that each row has when None."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=_title(rows[-1]), title_justify="left")
-    for name in ("Date", "Period"):
-        table.add_column(name, no_wrap=True)
-    for name in ("TWR %", "a year %", "MWR a year %", "Volatility %", "Sharpe", "Max dd %"):
+    """Return one line for each calculation date, for one period; the last of each row when None."""
+    table = _lines("Date", "Period")
+    for name in ("TWR", "TWR a year", "MWR a year", "Volatility", "Sharpe", "Max dd"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        chosen = label or next(iter(row["periods"]))
-        period = row["periods"].get(chosen)
-        if period is not None:
-            table.add_row(
-                row["calculation_date"],
-                chosen,
-                *(percent(period.get(name)) for name in ("twr", "annualized_twr", "mwr", "volatility")),
-                ratio(period.get("sharpe_ratio")),
-                percent(period.get("max_drawdown")),
-            )
-    return table
+        chosen = label or in_order([row])[-1]
+        period = row["periods"][chosen]
+        table.add_row(
+            row["calculation_date"],
+            chosen.replace("/", "\n"),
+            *(percent(period.get(name)) for name in ("twr", "annualized_twr", "mwr", "volatility")),
+            ratio(period.get("sharpe_ratio")),
+            percent(period.get("max_drawdown")),
+        )
+    return Group(Text(f"{rows[-1]['entity_type']} {rows[-1]['entity_id']}", style="bold"), Text(), table)
 
 
 def failures_table(failures: Sequence[JsonObject]) -> RenderableType:
     """Return a line for each portfolio that failed, with the reason."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="Not calculated", title_justify="left", title_style="red")
-    for name in ("Portfolio", "Error", "Reason"):
-        table.add_column(name, overflow="fold")
+    table = _lines("Portfolio", "Error", "Reason")
     for failure in failures:
         table.add_row(*(Text(str(failure[name])) for name in ("entity_id", "error", "message")))
-    return table
+    return Group(Text("Not calculated", style="red"), Text(), table)
 
 
 def executions_table(executions: Iterable[Execution]) -> RenderableType:
-    """Return a line for each execution, the newest first."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("Execution", "Status", "Started (UTC)", "Took"):
-        table.add_column(name, no_wrap=True, overflow="fold")
+    """Return a line for each execution, the newest first; its name stands last, where it has most room."""
+    table = _lines("Status", "Started (UTC)", "Took", "Execution")
     for execution in executions:
-        status = status_text(execution.status)
-        table.add_row(execution.name, status, _moment(execution.started_at), took(execution))
+        table.add_row(
+            status_text(execution.status), _moment(execution.started_at), took(execution), Text(execution.name)
+        )
     return table
 
 
 def history_table(events: Sequence[Event]) -> RenderableType:
     """Return a line for each event of an execution, and each error with its cause below."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("ID", justify="right")
-    table.add_column("Type", no_wrap=True)
-    table.add_column("Step", no_wrap=True)
+    table = _lines()
+    table.add_column("ID", justify="right", no_wrap=True)
+    for name in ("Type", "Step"):
+        table.add_column(name, no_wrap=True)
     table.add_column("Resource", overflow="fold")
-    table.add_column("Elapsed ms", justify="right", no_wrap=True)
+    table.add_column("Elapsed\nms", justify="right", no_wrap=True)
     for event in events:
-        style = "red" if event.error else ""
         cells = (str(event.id), event.type, event.step or "", event.resource or "", f"{event.elapsed_ms:,}")
-        table.add_row(*(Text(cell, style=style) for cell in cells))
+        table.add_row(*map(Text, cells), style="red" if event.error else "")
     told = [
-        Text(f"{event.id} {event.step or ''} {event.error}: {_short(event.cause)}", style="red")
+        Text(f"{event.id} {event.step or 'Execution'} {event.error}: {message_of(event.cause)}", style="red")
         for event in events
         if event.error
     ]
-    return Group(table, *told)
+    return Group(table, Text(), *told)
 
 
-def rows_of_query(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> RenderableType:
-    """Return the rows of a query."""
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+def rows_of_query(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Return the rows of a query, numbers to the right."""
+    table = _lines()
+    for name in columns:
+        numbers = any(isinstance(row[name], int | float) for row in rows)
+        table.add_column(Text(name), justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text("-" if row[name] is None else str(row[name])) for name in columns))
-    return table
+    return Group(table, Text(f"\n{len(rows):,} row{'' if len(rows) == 1 else 's'}", style="dim"))
 
 
 def took(execution: Execution) -> str:
@@ -246,11 +252,62 @@ def took(execution: Execution) -> str:
     return f"{(execution.stopped_at - execution.started_at).total_seconds():.1f} s"
 
 
+def message_of(cause: str | None) -> str:
+    """Return the message of a function's error, whose Cause is JSON, or the Cause as it is."""
+    try:
+        return str(json.loads(cause or "")["errorMessage"])
+    except (ValueError, KeyError, TypeError):
+        return cause or ""
+
+
 def _title(row: JsonObject) -> str:
     parts = [f"{row['entity_type']} {row['entity_id']}", str(row["calculation_date"]), str(row["calculation_method"])]
     if row.get("benchmark_id"):
         parts.append(f"against {row['benchmark_id']}")
     return ", ".join(parts)
+
+
+class _Column(NamedTuple):
+    header: str
+    cells: Sequence[str]
+
+    @property
+    def width(self) -> int:
+        return max(len(line) for line in (*self.header.split("\n"), *self.cells))
+
+
+def _period_column(label: str, cells: Sequence[str]) -> _Column:
+    return _Column(label.replace("/", "\n"), cells)
+
+
+def _fitting(columns: Sequence[_Column], room: int) -> int:
+    """Return how many of the columns fit beside each other into `room`."""
+    return sum(taken <= room for taken in accumulate(column.width + _GAP for column in columns))
+
+
+def _lines(*names: str) -> Table:
+    """Return a table of lines under a ruled header; a cell too long is folded, never cut."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 0, 0, _GAP - 1))
+    for name in names:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def _table(names: _Column, columns: Sequence[_Column], name_width: int) -> Table:
+    """Return a table of numbers with the names of its lines before them."""
+    table = _lines()
+    table.add_column(names.header, overflow="fold", width=name_width)
+    for column in columns:
+        table.add_column(column.header, justify="right", no_wrap=True)
+    for cells in zip(names.cells, *(column.cells for column in columns), strict=True):
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def in_order(rows: Sequence[JsonObject]) -> list[str]:
+    """Return the labels of all periods in the order of reports: as they come from a store they are sorted as text."""
+    found = {label for row in rows for label in row["periods"]}
+    return sorted(found, key=lambda label: (_ORDER.index(label if label in _ORDER else ""), label))
 
 
 def _return(period: JsonObject) -> str:
@@ -264,26 +321,30 @@ def _either(period: JsonObject, annual: str, whole: str) -> float | None:
 
 
 def _reasons(periods: Mapping[str, JsonObject]) -> list[Text]:
-    """Say each reason once, with the metrics and periods it concerns."""
-    concerned: dict[str, dict[str, list[str]]] = {}
-    for label, period in periods.items():
-        for metric, reason in period["undefined"].items():
-            concerned.setdefault(reason, {}).setdefault(metric, []).append(label)
-    lines = []
-    for reason, metrics in concerned.items():
-        labels = list(dict.fromkeys(label for found in metrics.values() for label in found))
-        names = ", ".join(metrics) if len(metrics) <= 6 else f"{len(metrics)} metrics"  # more than a line of them
-        lines.append(Text(f"- {', '.join(labels)}: {names}: {EXPLANATIONS.get(reason, reason)}", style="dim"))
-    for label, period in periods.items():
-        lines += [
-            Text(f"! {label}: {code}: {EXPLANATIONS.get(code, '')}", style="yellow") for code in period["warnings"]
-        ]
-    return lines
+    """Say each reason and warning once, with the metrics and periods it concerns."""
+    concerned: dict[tuple[str, str], list[str]] = {}
+    warned: dict[str, list[str]] = {}
+    for label in in_order([{"periods": periods}]):
+        undefined: dict[str, list[str]] = {}
+        for metric, reason in periods[label]["undefined"].items():
+            undefined.setdefault(reason, []).append(_SHEET[metric][0] if metric in _SHEET else metric)
+        for reason, metrics in undefined.items():
+            named = ", ".join(metrics) if len(metrics) <= _METRICS_NAMED else f"{len(metrics)} metrics"
+            concerned.setdefault((named, reason), []).append(label)
+        for code in periods[label]["warnings"]:
+            warned.setdefault(code, []).append(label)
+    return [
+        Text(),
+        *(
+            Text(f"- {', '.join(labels)}: {named}: {EXPLANATIONS.get(reason, reason)}", style="dim")
+            for (named, reason), labels in concerned.items()
+        ),
+        *(
+            Text(f"! {', '.join(labels)}: {code}: {EXPLANATIONS.get(code, code)}", style="yellow")
+            for code, labels in warned.items()
+        ),
+    ]
 
 
 def _moment(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}"
-
-
-def _short(cause: str | None) -> str:
-    return (cause or "").replace("\\n", "\n").partition('"stackTrace"')[0].rstrip(', "')[:2_000]

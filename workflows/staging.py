@@ -5,22 +5,31 @@ the execution; objects are named by their content, so that a repeated run puts t
 """
 
 import hashlib
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 from common.errors import Fault, InvalidRequestError
 from common.models.limits import MAX_SOURCE_BYTES, STATE_BUDGET_BYTES
 from common.models.request import CalculationRequest
-from common.models.series import Source, SourceFormat
+from common.models.series import LOCAL_SOURCES, Source, SourceFormat
 from common.stores.ports import PayloadStore
 from workflows.executions import canonical_json
 
 JsonObject = dict[str, Any]
 
 
-def stage(document: object, base: Path, payloads: PayloadStore, bucket: str) -> JsonObject:
-    """Return the request with every local file and every history too long for a state on S3.
+class Staged(NamedTuple):
+    """A request whose series a function can read."""
+
+    request: JsonObject
+    origins: Mapping[str, str]
+    """Where each object came from, by its URI: the user's path, or the place in the request."""
+
+
+def check(document: object, base: Path) -> JsonObject:
+    """Return the request as an execution has it, its references still those of the user.
 
     Parameters
     ----------
@@ -28,67 +37,109 @@ def stage(document: object, base: Path, payloads: PayloadStore, bucket: str) -> 
         The request as the user wrote it.
     base
         Directory that relative paths start from.
+
+    Raises
+    ------
+    InvalidRequestError
+        With every fault of the request, or every file that cannot be read.
+    """
+    request = CalculationRequest.parse(document, local_sources=True)
+    checked: JsonObject = request.model_dump(mode="json", exclude_none=True)
+    _each_file(checked, lambda source, _: _open(base / source.source).close())
+    return checked
+
+
+def stage(checked: JsonObject, base: Path, payloads: PayloadStore, bucket: str) -> Staged:
+    """Put every local file, and every history too long for a state, on S3.
+
+    Parameters
+    ----------
+    checked, base
+        As from `check`; `checked` is changed in place.
     payloads, bucket
         Where the objects go, and the name of the bucket behind it.
 
     Raises
     ------
     InvalidRequestError
-        With every fault of the request and every file that cannot be read.
+        With every file that can no longer be read.
     """
-    request = CalculationRequest.parse(document, local_sources=True)
-    staged: JsonObject = request.model_dump(mode="json", exclude_none=True)
-    faults: list[Fault] = []
-    for path, holder, field in _series(staged):
-        if "source" in holder[field] and not holder[field]["source"].startswith("s3://"):
-            source = Source.model_validate(holder[field], context={"local_sources": True})
-            try:
-                body = _read(base / source.source)
-            except OSError as error:
-                faults.append(Fault(f"{path}.source", f"{source.source}: {error.strerror or error}"))
-            else:
-                holder[field] = _put(body, source.resolved_format, payloads, bucket)
+    origins: dict[str, str] = {}
+
+    def put(body: bytes, kind: SourceFormat, origin: str) -> JsonObject:
+        key = f"inputs/{hashlib.sha256(body).hexdigest()}.{kind}"
+        payloads.put(key, body)
+        uri = f"s3://{bucket}/{key}"
+        origins[uri] = origin
+        return {"source": uri}
+
+    def put_file(source: Source, place: _Place) -> None:
+        with _open(base / source.source) as file:
+            place.holder[place.field] = put(file.read(), source.resolved_format, source.source)
+
+    _each_file(checked, put_file)
+    _lighten(checked, put)
+    return Staged(checked, origins)
+
+
+class _Place(NamedTuple):
+    """Where a series or a reference stands."""
+
+    path: str
+    holder: JsonObject
+    field: str
+
+    @property
+    def source(self) -> str | None:
+        """What it refers to; None for inline data."""
+        source: str | None = self.holder[self.field].get("source")
+        return source
+
+
+def _each_file(request: JsonObject, use: Callable[[Source, _Place], None]) -> None:
+    """Call `use` for every reference to a local file, and tell all that could not be read together."""
+    faults = []
+    for place in _places(request):
+        if place.source is None or place.source.startswith("s3://"):
+            continue
+        source = Source.model_validate(place.holder[place.field], context={LOCAL_SOURCES: True})
+        try:
+            use(source, place)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            reason = getattr(error, "strerror", None) or error
+            faults.append(Fault(f"{place.path}.source", f"{source.source}: {reason}"))
     if faults:
         raise InvalidRequestError(faults)
-    _lighten(staged, payloads, bucket)
-    return staged
 
 
-def _series(staged: JsonObject) -> Iterator[tuple[str, JsonObject, str]]:
-    """Yield each place where a series or a reference stands: its JSON path, what holds it, under which name."""
-    if "benchmark" in staged:
-        yield "$.benchmark.valuations", staged["benchmark"], "valuations"
-    if isinstance(staged["portfolios"], dict):
-        yield "$.portfolios", staged, "portfolios"
+def _places(request: JsonObject) -> Iterator[_Place]:
+    if "benchmark" in request:
+        yield _Place("$.benchmark.valuations", request["benchmark"], "valuations")
+    if isinstance(request["portfolios"], dict):
+        yield _Place("$.portfolios", request, "portfolios")
         return
-    for index, portfolio in enumerate(staged["portfolios"]):
+    for index, portfolio in enumerate(request["portfolios"]):
         for field in ("valuations", "cash_flows"):
-            yield f"$.portfolios[{index}].{field}", portfolio, field
+            yield _Place(f"$.portfolios[{index}].{field}", portfolio, field)
 
 
-def _lighten(staged: JsonObject, payloads: PayloadStore, bucket: str) -> None:
+def _lighten(request: JsonObject, put: Callable[[bytes, SourceFormat, str], JsonObject]) -> None:
     """Move inline series out, longest first, until the request fits into an execution's input."""
-    size = len(canonical_json(staged).encode())
+    size = len(canonical_json(request).encode())
     inline = [
-        (len(canonical_json(holder[field])), holder, field)
-        for _, holder, field in _series(staged)
-        if "source" not in holder[field]
+        (len(canonical_json(place.holder[place.field])), place) for place in _places(request) if place.source is None
     ]
-    for length, holder, field in sorted(inline, key=lambda each: -each[0]):
+    for length, (path, holder, field) in sorted(inline, key=lambda each: -each[0]):
         if size <= STATE_BUDGET_BYTES:
             return
-        body = canonical_json(holder[field]).encode()
-        holder[field] = _put(body, SourceFormat.JSON, payloads, bucket)
+        holder[field] = put(canonical_json(holder[field]).encode(), SourceFormat.JSON, path)
         size += len(canonical_json(holder[field])) - length
 
 
-def _read(path: Path) -> bytes:
-    if path.stat().st_size > MAX_SOURCE_BYTES:
-        raise OSError(f"larger than {MAX_SOURCE_BYTES // 1024 // 1024} MiB")
-    return path.read_bytes()
-
-
-def _put(body: bytes, kind: SourceFormat, payloads: PayloadStore, bucket: str) -> JsonObject:
-    key = f"inputs/{hashlib.sha256(body).hexdigest()}.{kind}"
-    payloads.put(key, body)
-    return {"source": f"s3://{bucket}/{key}"}
+def _open(path: Path) -> BinaryIO:
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError("is not a file")  # to open a pipe would wait for its other end
+    if found.st_size > MAX_SOURCE_BYTES:
+        raise OSError(f"is larger than {MAX_SOURCE_BYTES // 1024 // 1024} MiB")
+    return path.open("rb")

@@ -227,6 +227,9 @@ class ArchivedExecutions:
         execution = self._client.describe_execution(executionArn=arn)
         if execution["status"] != _RUNNING:
             return _answer({"stopDate": execution["stopDate"]})
+        # The interpreter cannot stop an execution that is started and has not begun.
+        while not self._live_events(arn):
+            time.sleep(_POLL_SECONDS)
         self._stopped.setdefault(arn, {key: body[key] for key in ("error", "cause") if body.get(key)})
         return None
 

@@ -1,0 +1,158 @@
+"""The real `perfcalc` in processes of its own: exit codes, clean output, and what is left after it was stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflows.local.lock import DataDirectoryLock
+
+PERFCALC = Path(sys.executable).with_name("perfcalc")
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SECONDS = 60
+
+# The fixtures of this module are processes that take seconds.
+pytestmark = pytest.mark.xdist_group("cli")
+
+Rows = dict[str, Any]
+
+
+def perfcalc(*arguments: object, data_dir: Path, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+    done = subprocess.run(
+        [PERFCALC, *map(str, arguments), "--data-dir", data_dir],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def rows(document: str) -> Rows:
+    """Return the results of a run by entity, without what differs from run to run."""
+    told = json.loads(document)["results"]
+    return {each["entity_id"]: _timeless(each) for each in told}
+
+
+def _timeless(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    moments = {"created_at", "updated_at", "version"}
+    return {name: _timeless(each) for name, each in value.items() if name not in moments}
+
+
+@contextmanager
+def running(request: Path, data_dir: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Run a request and wait until its execution has begun."""
+    command: list[str | Path] = [PERFCALC, "run", request, "--data-dir", data_dir, "--max-concurrency", "1"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + SECONDS
+        while not list(data_dir.glob("executions/*/*.jsonl")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        yield process
+
+
+def left_over(data_dir: Path) -> list[str]:
+    """Return the processes that work in the data directory."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink().is_relative_to(data_dir):
+                found.append((process / "cmdline").read_text())
+        except OSError:
+            continue  # it has ended, or is another user's
+    return found
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("market")
+    subprocess.run([sys.executable, EXAMPLES / "build_market.py", "--out", out], check=True, capture_output=True)
+    return out
+
+
+@pytest.fixture(scope="module")
+def undisturbed(market: Path, tmp_path_factory: pytest.TempPathFactory) -> Rows:
+    done = perfcalc("run", market / "market.json", "--json", data_dir=tmp_path_factory.mktemp("undisturbed"))
+    assert (done.returncode, done.stderr) == (0, ""), "a run that is not watched says nothing beside its document"
+    document = json.loads(done.stdout)
+    assert (document["status"], len(document["results"]), document["failures"]) == ("SUCCEEDED", 24, [])
+    return rows(done.stdout)
+
+
+def test_a_request_on_standard_input_ends_with_a_table_and_the_execution(tmp_path: Path) -> None:
+    done = perfcalc("run", "-", data_dir=tmp_path, stdin=(EXAMPLES / "single.json").read_text())
+    assert done.returncode == 0
+    assert "first-steps  6.39%  6.39%" in done.stdout
+    assert "SUCCEEDED 1 calculated, 0 failed" in done.stdout
+    name = next(line.split()[1] for line in done.stdout.splitlines() if line.startswith("Execution "))
+    events = perfcalc("history", name, data_dir=tmp_path)
+    assert events.returncode == 0
+    assert "ExecutionSucceeded" in events.stdout
+    assert left_over(tmp_path) == []
+
+
+def test_a_broken_portfolio_is_a_failure_beside_the_others(market: Path, tmp_path: Path) -> None:
+    done = perfcalc("run", market / "market-broken.json", "--json", data_dir=tmp_path)
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["status"], len(document["results"])) == (3, "PARTIAL", 5)
+    [failure] = document["failures"]
+    assert set(failure) == {"entity_id", "error", "message"}
+    assert failure["message"].startswith("portfolios/broken-feed.csv: line 1201: value 'n/a' must be a number")
+    assert set(document) >= {"execution", "status", "results", "failures"}
+
+
+def test_an_invalid_request_writes_nothing(tmp_path: Path) -> None:
+    done = perfcalc("run", EXAMPLES / "invalid.json", "--json", data_dir=tmp_path / "data")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("13 faults in the request\n$.as_of_date: must be a date")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_run_that_is_stopped_is_aborted_and_leaves_no_process(market: Path, tmp_path: Path) -> None:
+    with running(market / "market.json", tmp_path) as process:
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
+        out, err = process.communicate(timeout=SECONDS)
+    assert (process.returncode, out) == (130, "")
+    assert err.endswith("Stopped.\n")
+    assert "Traceback" not in err
+    assert left_over(tmp_path) == []
+    listed = json.loads(perfcalc("history", "--json", data_dir=tmp_path).stdout)
+    assert [each["status"] for each in listed] == ["ABORTED"]
+
+
+def test_a_stop_while_python_still_imports_is_silent(tmp_path: Path) -> None:
+    command = "import os, signal, workflows.cli; os.kill(os.getpid(), signal.SIGINT)"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+def test_a_run_that_was_killed_ends_in_the_same_rows_when_repeated(
+    market: Path, undisturbed: Rows, tmp_path: Path
+) -> None:
+    with running(market / "market.json", tmp_path) as process:
+        process.kill()
+    again = perfcalc("run", market / "market.json", "--json", data_dir=tmp_path)
+    assert again.returncode == 0
+    assert rows(again.stdout) == undisturbed
+
+
+def test_a_second_process_is_told_who_works_in_the_data_directory(tmp_path: Path) -> None:
+    with DataDirectoryLock(tmp_path):
+        done = perfcalc("history", data_dir=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{tmp_path} is in use by process {os.getpid()}; wait until it ends" in done.stderr
