@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 @contextmanager
 def queue(directory: Path, *, name: str = "work") -> Iterator[tuple["SQSClient", str]]:
     """A queue in a world of its own, as after the start of a process."""
-    with LocalEngine(LambdaHost({})) as engine, KeptQueues(directory, engine.session) as queues:
+    with LocalEngine(LambdaHost({})) as engine:
+        queues = KeptQueues(directory, engine.session)
         client = engine.session.client("sqs")
         url = client.create_queue(QueueName=name)["QueueUrl"]
         queues.restore(client, url)

@@ -1,10 +1,9 @@
 """What moto's SQS forgets with the process: a message is a file until it is deleted, and sent again at the start."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import boto3
@@ -19,7 +18,7 @@ _MESSAGE: Final = ("MessageBody", "MessageAttributes")
 
 
 class KeptQueues:
-    """Keeps the messages that clients of `session` send, for the length of a `with` block.
+    """Keeps the messages that clients of `session` send.
 
     Delivery is at least once, as SQS has it: a process killed between sending a kept message again and forgetting its
     old file leaves both.
@@ -34,22 +33,10 @@ class KeptQueues:
 
     def __init__(self, directory: Path, session: boto3.Session) -> None:
         self._directory = directory
-        self._session = session
         self._received: dict[str, Path] = {}
-
-    def __enter__(self) -> Self:
-        for event, handler in self._hooks():
-            self._session.events.register(event, handler)
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for event, handler in self._hooks():
-            self._session.events.unregister(event, handler)
+        for operation in _OPERATIONS:
+            session.events.register(f"before-call.sqs.{operation}", _remember)
+            session.events.register(f"after-call.sqs.{operation}", self._follow)
 
     def restore(self, client: "SQSClient", queue_url: str) -> int:
         """Send what was kept of a queue that has just been made; return how many messages that were."""
@@ -58,12 +45,6 @@ class KeptQueues:
             client.send_message(QueueUrl=queue_url, **json.loads(path.read_text(encoding="utf-8")))
             path.unlink()
         return len(kept)
-
-    def _hooks(self) -> list[tuple[str, Callable[..., None]]]:
-        return [
-            *((f"before-call.sqs.{operation}", _remember) for operation in _OPERATIONS),
-            *((f"after-call.sqs.{operation}", self._follow) for operation in _OPERATIONS),
-        ]
 
     def _follow(self, http_response: Any, parsed: _Json, model: Any, context: Mapping[str, Any], **_: object) -> None:
         if http_response.status_code >= 300:

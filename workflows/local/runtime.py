@@ -131,7 +131,7 @@ class LocalRuntime:
         timestream = stack.enter_context(
             LocalTimestream(self._data_dir / "timestream.duckdb", faults=self._timestream_faults)
         )
-        queues = stack.enter_context(KeptQueues(self._data_dir / "queues", engine.session))
+        queues = KeptQueues(self._data_dir / "queues", engine.session)
         self._lines = [dynamodb.description, timestream.description]
         self.environment = {
             "DYNAMODB_TABLE": TABLE,
