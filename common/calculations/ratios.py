@@ -22,7 +22,7 @@ import numpy as np
 
 from common.calculations.returns import link_returns
 from common.calculations.risk import VAR_CONFIDENCE, RiskMetrics, calculate_risk_metrics, max_drawdown
-from common.calculations.types import FloatArray
+from common.calculations.types import FloatArray, finite_series
 
 STERLING_EXCESS = 0.10
 """What the ratio adds to the drawdown; Deane Sterling Jones's own figure."""
@@ -367,9 +367,7 @@ def omega_excess_return(
 
 def _series(returns: Returns, *, least: int = 2) -> FloatArray:
     """Return the returns as an array; undefined where they are fewer than `least`."""
-    r = np.asarray(returns, dtype=np.float64)
-    if r.ndim != 1 or not bool(np.isfinite(r).all()):
-        raise ValueError("returns must be a flat series of finite numbers")
+    r = finite_series(returns, "returns")
     if r.size < least:
         raise _UndefinedError
     return r

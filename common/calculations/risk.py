@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from common.calculations.types import FloatArray, Reason
+from common.calculations.types import FloatArray, Reason, finite_series
 
 VAR_CONFIDENCE = 0.95
 # A standard deviation below this share of the mean is rounding: constant returns do not cancel to an exact zero.
@@ -166,7 +166,7 @@ def calculate_risk_metrics(
     ValueError
         A return is not finite, the lengths differ, or `periods_per_year` is not positive.
     """
-    r = _finite(returns, "returns")
+    r = finite_series(returns, "returns")
     if not periods_per_year > 0.0:
         raise ValueError("periods_per_year must be positive")
     found = _Metrics()
@@ -175,7 +175,7 @@ def calculate_risk_metrics(
         if benchmark_returns is None:
             found.miss(Reason.NO_BENCHMARK, *BENCHMARK_METRICS)
         else:
-            b = _finite(benchmark_returns, "benchmark_returns")
+            b = finite_series(benchmark_returns, "benchmark_returns")
             if b.size != r.size:
                 raise ValueError(f"{b.size} benchmark returns for {r.size} returns")
             annualized = (annualized_return, annualized_benchmark_return)
@@ -323,10 +323,3 @@ def _deviation(squares: float, divisor: int, mean: float) -> float:
 def _per_period(annual_rate: float, periods_per_year: float) -> float:
     """Return the rate a period that compounds to `annual_rate`."""
     return float(np.expm1(np.log1p(annual_rate) / periods_per_year)) if annual_rate > -1.0 else -1.0
-
-
-def _finite(values: Sequence[float] | FloatArray, name: str) -> FloatArray:
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1 or not bool(np.isfinite(array).all()):
-        raise ValueError(f"{name} must be a flat series of finite numbers")
-    return array

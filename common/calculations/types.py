@@ -214,3 +214,11 @@ class Flows:
         """Return the flows dated in (after, until]."""
         first, last = np.searchsorted(self.days, [after, until], side="right")
         return Flows(self.days[first:last], self.amounts[first:last])
+
+
+def finite_series(values: Sequence[float] | FloatArray, name: str) -> FloatArray:
+    """Return `values` as an (n,) array; a ValueError, which names them, where one is not a finite number."""
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or not bool(np.isfinite(array).all()):
+        raise ValueError(f"{name} must be a flat series of finite numbers")
+    return array
