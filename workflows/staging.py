@@ -105,9 +105,10 @@ def _each_file(request: JsonObject, use: Callable[[Source, _Place], None]) -> No
         source = Source.model_validate(place.holder[place.field], context={LOCAL_SOURCES: True})
         try:
             use(source, place)
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-            reason = getattr(error, "strerror", None) or error
-            faults.append(Fault(f"{place.path}.source", f"{source.source}: {reason}"))
+        except OSError as error:
+            faults.append(Fault(f"{place.path}.source", f"{source.source}: {error.strerror or error}"))
+        except ValueError:  # a NUL in it
+            faults.append(Fault(f"{place.path}.source", f"{source.source!r} is not a path"))
     if faults:
         raise InvalidRequestError(faults)
 

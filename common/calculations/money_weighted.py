@@ -221,7 +221,8 @@ def _years(days: DayArray, day_count: DayCount) -> FloatArray:
         case DayCount.ACT_ACT_ISDA:
             # The place of a day on a line on which each calendar year is one long, leap or not.
             calendar = days.astype("datetime64[D]").astype("datetime64[Y]")
-            first, following = calendar.astype("datetime64[D]"), (calendar + 1).astype("datetime64[D]")
+            first = calendar.astype("datetime64[D]")
+            following = (calendar + np.timedelta64(1, "Y")).astype("datetime64[D]")
             line = calendar.astype(np.int64) + (days - first.astype(np.int64)) / (following - first).astype(np.float64)
             years = line - line[0]
     return years

@@ -108,7 +108,7 @@ def test_every_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         "$.portfolios[1].valuations.source: .: is not a file",
         "$.portfolios[2].valuations.source: pipe.csv: is not a file",
         "$.portfolios[3].valuations.source: huge.csv: is larger than 256 MiB",
-        "$.portfolios[4].valuations.source: nul\0.csv: embedded null byte",
+        "$.portfolios[4].valuations.source: 'nul\\x00.csv' is not a path",
     ]
 
 
