@@ -12,7 +12,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import boto3
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -33,7 +32,7 @@ from common.models.request import CalculationRequest
 from common.models.series import Source
 from common.stores.timestream import TimestreamStore, measurements
 from tests.contract.rows import EARLY, row
-from workflows.local.engine import environment_variables
+from tests.time_series import timestream_client
 from workflows.local.timestream import LocalTimestream
 
 ROUNDS = 15
@@ -133,19 +132,19 @@ def _mathematics() -> Iterator[Case]:
     )
 
     dates = [days[0], *(day for day, _ in flows), days[-1]]
-    amounts_ = [-values[0], *(-amount for _, amount in flows), values[-1]]
+    paid = [-values[0], *(-amount for _, amount in flows), values[-1]]
     years = np.asarray([(day - dates[0]).days / 365.0 for day in dates])
-    cash = np.asarray(amounts_)
+    cash = np.asarray(paid)
 
     def by_brentq() -> float:
         return float(brentq(lambda rate: float(np.sum(cash * (1.0 + rate) ** -years)), -0.9, 10.0, xtol=1e-12))
 
-    found = xirr(dates, amounts_).value
+    found = xirr(dates, paid).value
     assert found is not None
     assert abs(found - by_brentq()) < 1e-9
     yield Case(
         "xirr with every real root, 52 flows",
-        lambda: xirr(dates, amounts_),
+        lambda: xirr(dates, paid),
         "scipy's brentq, one root in a bracket",
         by_brentq,
     )
@@ -184,13 +183,11 @@ def _documents() -> Iterator[Case]:
 @contextmanager
 def _time_series_cases() -> Iterator[list[Case]]:
     """The loopback Timestream, written in batches of 100 as the store does, and a record at a time."""
-    credentials = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": "us-east-1"}
     with (
         tempfile.TemporaryDirectory() as directory,
         LocalTimestream(Path(directory) / "timestream.duckdb") as timestream,
-        environment_variables(credentials),
     ):
-        client = boto3.client("timestream-write", endpoint_url=timestream.endpoint)
+        client = timestream_client("write", timestream.endpoint)
         client.create_database(DatabaseName="bench")
         for table in ("batched", "single"):
             client.create_table(
@@ -201,7 +198,8 @@ def _time_series_cases() -> Iterator[list[Case]]:
         rows = [row(f"p-{index}") for index in range(40)]
         count = len(list(measurements(rows)))
         store = TimestreamStore(client, "bench", "batched")
-        run = EARLY.model_copy(update={"started_at": datetime.now(UTC)})
+        # Both sides write the same records again, as a retry does.
+        moment = str(int(datetime.combine(rows[0].calculation_date, datetime.min.time(), UTC).timestamp() * 1000))
 
         def one_by_one() -> None:
             for each in measurements(rows):
@@ -217,17 +215,17 @@ def _time_series_cases() -> Iterator[list[Case]]:
                             "MeasureName": each.measure,
                             "MeasureValue": repr(each.value),
                             "MeasureValueType": "DOUBLE",
-                            "Time": str(int(time.time() * 1000)),
-                            "Version": run.version,
+                            "Time": moment,
+                            "Version": EARLY.version,
                         }
                     ],
                 )
 
         yield [
             Case(
-                f"{count} records to the local Timestream, in batches",
-                lambda: store.write(rows, run),
-                "a record a call",
+                f"{count} records to the local Timestream, by the store",
+                lambda: store.write(rows, EARLY),
+                "a record a call, one after the other",
                 one_by_one,
             )
         ]
