@@ -8,9 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from common.config import TimeSeriesSettings
 from common.errors import StoreError, ThrottledError, TransientError
@@ -19,6 +17,7 @@ from common.stores.memory_timeseries import InMemoryTimeSeriesStore, RecordKey
 from common.stores.ports import TimeSeriesReport, TimeSeriesStore
 from common.stores.timestream import BATCH_RECORDS, MEASURES, TimestreamReader, TimestreamStore, time_series_store
 from tests.contract.rows import DAY, EARLY, LATE, period, row
+from tests.time_series import timestream_client
 from workflows.local.timestream import LocalTimestream
 
 DATABASE = "investment_performance"
@@ -43,14 +42,7 @@ class Endpoint:
         return self.codes.pop(0) if self.codes else None
 
     def client(self, side: str) -> Any:
-        return boto3.client(
-            f"timestream-{side}",  # type: ignore[call-overload]  # two services
-            region_name="us-east-1",
-            endpoint_url=self.url,
-            aws_access_key_id="testing",
-            aws_secret_access_key="testing",
-            config=Config(retries={"total_max_attempts": 1}, max_pool_connections=20),
-        )
+        return timestream_client(side, self.url)
 
 
 @pytest.fixture(scope="module")

@@ -85,15 +85,14 @@ class FakeStepFunctions:
         self.operation = operation
         return self
 
-    def paginate(self, *, reverseOrder: bool = False, **options: Any) -> Iterator[Json]:  # noqa: N803 - boto3's
+    def paginate(self, **options: Any) -> Iterator[Json]:
         if self.operation == "list_executions":
             wanted = options.get("statusFilter")
             yield {"executions": [e for e in self.executions.values() if wanted in {None, e["status"]}]}
             return
         self.describe_execution(executionArn=options["executionArn"])
-        events = self.events[::-1] if reverseOrder else self.events
-        for start in range(0, len(events), self.page):
-            yield {"events": events[start : start + self.page]}
+        for start in range(0, len(self.events), self.page):
+            yield {"events": self.events[start : start + self.page]}
 
     def end(self, name: str, status: str, **more: Any) -> None:
         arn = f"{MACHINE.replace(':stateMachine:', ':execution:')}:{name}"

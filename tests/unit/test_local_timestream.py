@@ -16,14 +16,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import boto3
 import duckdb
 import pytest
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from common.stores.timestream import TimestreamReader
-from tests.workflow.test_performance_calculation import SPECIFIED_QUERY
+from tests.time_series import SPECIFIED_QUERY, timestream_client
 from workflows.local import timestream
 from workflows.local.timestream import LocalTimestream, LocalTimestreamError
 
@@ -54,17 +52,6 @@ def dimensions(**named: str) -> list[dict[str, str]]:
     return [{"Name": name, "Value": value} for name, value in named.items()]
 
 
-def client(side: str, endpoint: str) -> Any:
-    return boto3.client(
-        f"timestream-{side}",  # type: ignore[call-overload]  # two services
-        region_name="us-east-1",
-        endpoint_url=endpoint,
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-        config=Config(retries={"total_max_attempts": 1}),
-    )
-
-
 @dataclass(frozen=True)
 class Table:
     """A table of the endpoint, through boto3's clients."""
@@ -76,7 +63,7 @@ class Table:
 
     @classmethod
     def of(cls, endpoint: str, name: str, *, magnetic: bool = True, make: bool = True) -> "Table":
-        table = cls(endpoint, name, client("write", endpoint), client("query", endpoint))
+        table = cls(endpoint, name, timestream_client("write", endpoint), timestream_client("query", endpoint))
         if make:
             table.writes.create_table(
                 DatabaseName=DATABASE,
@@ -109,7 +96,7 @@ class Table:
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with LocalTimestream(tmp_path_factory.mktemp("timestream") / "timestream.duckdb", clock=lambda: NOW) as local:
-        client("write", local.endpoint).create_database(DatabaseName=DATABASE)
+        timestream_client("write", local.endpoint).create_database(DatabaseName=DATABASE)
         yield local.endpoint
 
 
@@ -613,7 +600,7 @@ def test_a_page_has_a_thousand_rows_at_most(table: Table) -> None:
 def test_faults_are_answered_as_the_service_s_errors(tmp_path: Path) -> None:
     codes = ["ThrottlingException", "InternalServerException"]
     with LocalTimestream(tmp_path / "t.duckdb", faults=lambda operation, _: codes.pop(0)) as local:
-        queries = client("query", local.endpoint)
+        queries = timestream_client("query", local.endpoint)
         for code, status in (("ThrottlingException", 400), ("InternalServerException", 500)):
             with pytest.raises(ClientError) as caught:
                 queries.query(QueryString="SELECT 1")
@@ -698,7 +685,7 @@ def test_what_was_acknowledged_outlives_a_kill(tmp_path: Path) -> None:
     for part, enough in enumerate((1, 8, 40)):
         with server(path) as killed, ThreadPoolExecutor(1) as writer:
             if part == 0:
-                client("write", killed.endpoint).create_database(DatabaseName=DATABASE)
+                timestream_client("write", killed.endpoint).create_database(DatabaseName=DATABASE)
             table = Table.of(killed.endpoint, "killed", make=part == 0)
             before = len(acknowledged)
             writing = writer.submit(write_until_it_dies, table, part, acknowledged)
@@ -732,9 +719,12 @@ def test_a_second_opener_of_the_same_process_is_told_and_the_first_goes_on(tmp_p
     with LocalTimestream(path) as local:
         with pytest.raises(LocalTimestreamError, match="this process has it open already"), LocalTimestream(path):
             pass
-        client("write", local.endpoint).create_database(DatabaseName=DATABASE)
+        timestream_client("write", local.endpoint).create_database(DatabaseName=DATABASE)
     with LocalTimestream(path) as local:
-        assert refusal(client("write", local.endpoint).create_database, DatabaseName=DATABASE)[0] == "ConflictException"
+        assert (
+            refusal(timestream_client("write", local.endpoint).create_database, DatabaseName=DATABASE)[0]
+            == "ConflictException"
+        )
 
 
 def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
@@ -747,5 +737,5 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
 
 def test_now_is_utc_wherever_the_laptop_is(tmp_path: Path) -> None:
     with server(tmp_path / "timestream.duckdb", TZ="America/New_York") as abroad:
-        _, rows = TimestreamReader(client("query", abroad.endpoint)).query("SELECT now() AS now")
+        _, rows = TimestreamReader(timestream_client("query", abroad.endpoint)).query("SELECT now() AS now")
         assert abs(next(rows)["now"] - datetime.now(UTC)) < timedelta(minutes=5)

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from common.models.results import EntityType
 from common.stores.dynamodb import result_store
 from common.stores.ports import ResultKey
+from tests.time_series import SPECIFIED_QUERY
 from tests.workflow.other_engine import ENDPOINT, executions_elsewhere
 from workflows.executions import Execution, ExecutionClient, ExecutionStatus
 from workflows.local.lambda_host import Faults, Injected, LambdaHost, Refusal
@@ -22,15 +23,6 @@ from workflows.local.runtime import LocalRuntime
 from workflows.registry import BACKFILL_QUEUE, TASKS
 
 AS_OF = "2024-03-29"
-SPECIFIED_QUERY = """
-SELECT time, measure_value::double AS twr
-FROM "investment_performance"."performance_metrics"
-WHERE entity_type = 'portfolio'
-  AND entity_id = 'p-0'
-  AND measure_name = 'twr'
-  AND time BETWEEN '2024-01-01' AND '2024-06-30'
-ORDER BY time ASC
-"""
 
 
 class ThrottledError(Exception):
