@@ -28,6 +28,8 @@ _MOMENTS: Final = ("startDate", "stopDate", "timestamp")
 _EXECUTION_ARN_COLONS: Final = 7
 _DEFAULT_PAGE: Final = 100
 _POLL_SECONDS: Final = 0.02
+# Within milliseconds of its start an execution has its first event.
+_BEGIN_SECONDS: Final = 5.0
 
 
 class ExecutionArchive:
@@ -228,7 +230,8 @@ class ArchivedExecutions:
         if execution["status"] != _RUNNING:
             return _answer({"stopDate": execution["stopDate"]})
         # The interpreter cannot stop an execution that is started and has not begun.
-        while not self._live_events(arn):
+        deadline = time.monotonic() + _BEGIN_SECONDS
+        while not self._live_events(arn) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
         self._stopped.setdefault(arn, {key: body[key] for key in ("error", "cause") if body.get(key)})
         return None

@@ -38,13 +38,12 @@ class KeptQueues:
             session.events.register(f"before-call.sqs.{operation}", _remember)
             session.events.register(f"after-call.sqs.{operation}", self._follow)
 
-    def restore(self, client: "SQSClient", queue_url: str) -> int:
-        """Send what was kept of a queue that has just been made; return how many messages that were."""
+    def restore(self, client: "SQSClient", queue_url: str) -> None:
+        """Send what was kept of a queue that has just been made."""
         kept = sorted(self._messages(queue_url).glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name))
         for path in kept:
             client.send_message(QueueUrl=queue_url, **json.loads(path.read_text(encoding="utf-8")))
             path.unlink()
-        return len(kept)
 
     def _follow(self, http_response: Any, parsed: _Json, model: Any, context: Mapping[str, Any], **_: object) -> None:
         if http_response.status_code >= 300:
