@@ -15,7 +15,9 @@ import pytest
 from common.errors import InvalidRequestError, StoreError
 from common.stores.memory import InMemoryResultStore
 from tests.contract.rows import EARLY, period, row
-from workflows import cli
+from workflows.cli import app as cli
+from workflows.cli import main, report
+from workflows.cli import run as run_command
 from workflows.executions import Execution, ExecutionStatus
 
 PROJECT = Path(__file__).parents[2]
@@ -35,7 +37,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     def called(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["perfcalc", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            main.main()
         assert not (tmp_path / ".perfcalc").exists()
         told = capsys.readouterr()
         return int(ended.value.code or 0), told.out, told.err
@@ -82,16 +84,16 @@ def test_a_request_that_cannot_be_opened_is_one_message(run: Run, name: str) -> 
 def test_the_encodings_of_json_are_read(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "request.json"
     path.write_text('{"é": 1}', encoding=encoding)
-    assert cli._read_request(path) == ({"é": 1}, tmp_path)
+    assert run_command.read_request(path) == ({"é": 1}, tmp_path)
 
 
 def test_standard_input_starts_from_the_working_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"[1]")))
-    assert cli._read_request(Path("-")) == ([1], tmp_path)
+    assert run_command.read_request(Path("-")) == ([1], tmp_path)
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(InvalidRequestError, match="standard input: is empty"):
-        cli._read_request(Path("-"))
+        run_command.read_request(Path("-"))
 
 
 @pytest.mark.parametrize(("document", "fault"), [("[]", "$: must be an object"), ("{}", "$.portfolios: is missing")])
@@ -171,7 +173,7 @@ def test_an_unexpected_error_is_a_sentence_and_its_trace_a_file(run: Run, monkey
     def broken(name: str) -> object:
         raise ZeroDivisionError("by nil")
 
-    monkeypatch.setattr(cli, "load", broken)
+    monkeypatch.setattr(main, "load", broken)
     code, out, err = run("lint")
     assert (code, out) == (1, "")
     first, second = err.splitlines()
@@ -189,7 +191,7 @@ def test_a_signal_ends_with_its_exit_code(
         signal.raise_signal(number)
         raise AssertionError
 
-    monkeypatch.setattr(cli, "load", interrupted)
+    monkeypatch.setattr(main, "load", interrupted)
     assert run("lint") == (code, "", "Stopped.\n")
 
 
@@ -213,18 +215,18 @@ def execution(status: ExecutionStatus, output: object = None) -> Execution:
     return Execution("arn:x", "x", status, START, START, "AllPortfoliosFailed", "none", asked, output)
 
 
-def report(ended: Execution, *, rows: bool = True, last_input: object = None) -> dict[str, Any]:
+def reported(ended: Execution, *, rows: bool = True, last_input: object = None) -> dict[str, Any]:
     store = InMemoryResultStore()
     if rows:
         store.write([row(periods={"MTD": period(), "1Y": period()})], EARLY)
     executions = SimpleNamespace(last_input=lambda name: last_input)
     runtime = cast("Any", SimpleNamespace(result_store=store, executions=executions))
-    return cli._report(runtime, ended, {"s3://b/inputs/1.csv": "mine.csv"})
+    return report.report_of(runtime, ended, {"s3://b/inputs/1.csv": "mine.csv"})
 
 
 def test_a_report_has_the_periods_asked_for_and_the_user_s_own_file_names() -> None:
     output = {"status": "PARTIAL", "rows": [KEY], "failures": [FAILURE], "more": 1}
-    found = report(execution(ExecutionStatus.SUCCEEDED, output))
+    found = reported(execution(ExecutionStatus.SUCCEEDED, output))
     assert found["status"] == "PARTIAL"
     assert [list(each["periods"]) for each in found["results"]] == [["1Y"]]
     assert found["failures"] == [{**FAILURE, "message": "mine.csv: line 2"}]
@@ -235,17 +237,17 @@ def test_a_report_has_the_periods_asked_for_and_the_user_s_own_file_names() -> N
 
 def test_a_run_without_a_result_tells_the_failures_of_its_portfolios() -> None:
     calculated = {"portfolios": [{"failure": FAILURE}, {"row": {}}]}
-    found = report(execution(ExecutionStatus.FAILED), last_input=calculated)
+    found = reported(execution(ExecutionStatus.FAILED), last_input=calculated)
     assert (found["status"], found["results"]) == ("FAILED", [])
     assert [each["message"] for each in found["failures"]] == ["mine.csv: line 2"]
-    assert report(execution(ExecutionStatus.ABORTED), last_input=None)["failures"] == []
-    assert report(execution(ExecutionStatus.ABORTED), last_input={"rows": 1})["failures"] == []
+    assert reported(execution(ExecutionStatus.ABORTED), last_input=None)["failures"] == []
+    assert reported(execution(ExecutionStatus.ABORTED), last_input={"rows": 1})["failures"] == []
 
 
 def test_a_result_that_is_not_in_the_store_is_an_error() -> None:
     output = {"status": "SUCCEEDED", "rows": [KEY], "failures": []}
     with pytest.raises(StoreError, match="the results of port-12345 are not in the store"):
-        report(execution(ExecutionStatus.SUCCEEDED, output), rows=False)
+        reported(execution(ExecutionStatus.SUCCEEDED, output), rows=False)
 
 
 @pytest.mark.parametrize(("on_path", "typed"), [(True, "perfcalc"), (False, ".venv/bin/perfcalc")])
@@ -257,7 +259,7 @@ def test_the_next_steps_can_be_pasted_into_a_shell(
     command.touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path) if on_path else "")
     output = {"status": "SUCCEEDED", "rows": [KEY], "failures": []}
-    found = report(execution(ExecutionStatus.SUCCEEDED, output))
-    steps = [command for _, command in cli._next_steps(found, Path("my data"))]
+    found = reported(execution(ExecutionStatus.SUCCEEDED, output))
+    steps = [command for _, command in report._next_steps(found, Path("my data"))]
     assert steps == ["x", f"{typed} history x --data-dir 'my data'", f"{typed} results port-12345 --data-dir 'my data'"]
-    assert [command for _, command in cli._next_steps(found, cli.DEFAULT_DATA_DIR)][1] == f"{typed} history x"
+    assert [command for _, command in report._next_steps(found, cli.DEFAULT_DATA_DIR)][1] == f"{typed} history x"

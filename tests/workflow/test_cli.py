@@ -136,7 +136,7 @@ def test_a_run_that_is_stopped_is_aborted_and_leaves_no_process(market: Path, tm
 
 
 def test_a_stop_while_python_still_imports_is_silent(tmp_path: Path) -> None:
-    command = "import os, signal, workflows.cli; os.kill(os.getpid(), signal.SIGINT)"
+    command = "import os, signal, workflows.cli.main; os.kill(os.getpid(), signal.SIGINT)"
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, timeout=SECONDS, check=False)
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
 

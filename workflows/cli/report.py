@@ -1,0 +1,140 @@
+"""An execution followed to its end, and what it came to: for the screen and as JSON."""
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from common.errors import StoreError
+from common.models.results import EntityType
+from common.stores.ports import ResultKey
+from workflows import presentation
+from workflows.cli.app import DEFAULT_DATA_DIR, err, out, plain
+from workflows.executions import Execution, ExecutionClient, ExecutionStatus, MapProgress
+
+if TYPE_CHECKING:
+    from workflows.local.runtime import LocalRuntime
+
+
+def follow(executions: ExecutionClient, request: Mapping[str, Any]) -> Execution:
+    """Start the execution and wait for its end, showing how far it is."""
+    execution = executions.start_or_attach(request)
+    progress = Progress(
+        SpinnerColumn(),
+        TextColumn("[progress.description]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        disable=not err.is_terminal,
+        transient=True,
+    )
+    with progress:
+        task = progress.add_task("Calculating portfolios", total=None)
+
+        def show(seen: MapProgress) -> None:
+            progress.update(task, total=seen.total or None, completed=seen.succeeded + seen.failed)
+
+        return executions.wait(execution.name, on_progress=show if err.is_terminal else None)
+
+
+def report_of(runtime: "LocalRuntime", execution: Execution, origins: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a run came to: results as the store has them, failures as the execution tells them."""
+    if execution.status is ExecutionStatus.SUCCEEDED:
+        summary = execution.output
+        status = summary["status"]
+    else:
+        summary = runtime.executions.last_input(execution.name)
+        status = "FAILED"
+        if not isinstance(summary, dict) or "portfolios" not in summary:
+            summary = {}
+        summary = {
+            "rows": [],
+            "failures": [each["failure"] for each in summary.get("portfolios", ()) if "failure" in each],
+        }
+    keys = [
+        ResultKey(EntityType(row["entity_type"]), row["entity_id"], date.fromisoformat(row["calculation_date"]))
+        for row in summary["rows"]
+    ]
+    labels = execution.input.get("time_periods") if execution.input else None
+    stored = runtime.result_store.read_many(keys)
+    if missing := [key.entity_id for key in keys if key not in stored]:
+        raise StoreError(f"the results of {', '.join(missing)} are not in the store")
+    return {
+        "execution": execution_json(execution),
+        "status": status,
+        "results": [only_periods(stored[key], labels) for key in keys],
+        "failures": [{**each, "message": _by_origin(each["message"], origins)} for each in summary["failures"]],
+        **{name: summary[name] for name in ("dynamodb", "timestream") if name in summary},
+    }
+
+
+def print_report(report: Mapping[str, Any], execution: Execution, data_dir: Path) -> None:
+    """Print what a run came to, and what can be typed next."""
+    if report["results"]:
+        out.print(presentation.results_table(report["results"], out.width), "")
+    if report["failures"]:
+        out.print(presentation.failures_table(report["failures"]), "")
+    counts = f"{len(report['results'])} calculated, {len(report['failures'])} failed, in {presentation.took(execution)}"
+    out.print(presentation.status_text(report["status"]), counts)
+    time_series = report.get("timestream", {})
+    if time_series.get("status") == "BACKFILL_QUEUED":
+        out.print(
+            f"Timestream did not take the results ({time_series['error']}); DynamoDB has them, and a message in the "
+            "backfill queue names them.",
+            style="yellow",
+        )
+    elif time_series.get("rejected"):
+        out.print(f"Timestream rejected {time_series['rejected']} record(s):", style="yellow")
+        for each in time_series["rejections"]:
+            out.print(f"  {each['entity_id']} {each['time_period']} {each['measure']}: {each['reason']}")
+    if execution.error and execution.error != "AllPortfoliosFailed":
+        out.print(f"{execution.error}: {presentation.message_of(execution.cause)}", style="red")
+    out.print()
+    for name, command in _next_steps(report, data_dir):
+        out.print(f"{name:<12}{command}", soft_wrap=True)
+
+
+def _next_steps(report: Mapping[str, Any], data_dir: Path) -> Iterator[tuple[str, str]]:
+    """Yield the execution's name and what can be typed to see more."""
+    name = report["execution"]["name"]
+    option = [] if data_dir == DEFAULT_DATA_DIR else ["--data-dir", str(data_dir)]
+    # As it was called where it is not on the PATH: `make run` leaves the environment it made to itself.
+    perfcalc = "perfcalc" if shutil.which("perfcalc") else os.path.relpath(sys.argv[0])
+    yield "Execution", name
+    yield "Its events", shlex.join([perfcalc, "history", name, *option])
+    if report["results"]:
+        yield "One result", shlex.join([perfcalc, "results", report["results"][0]["entity_id"], *option])
+
+
+def _by_origin(message: str, origins: Mapping[str, str]) -> str:
+    """Return the message with the user's own paths in the place of the objects they were put into."""
+    for uri, origin in origins.items():
+        message = message.replace(uri, origin)
+    return message
+
+
+def only_periods(row: Mapping[str, Any], labels: Sequence[str] | None) -> dict[str, Any]:
+    """Return a row with the periods asked for, in that order; it may hold those of other requests too."""
+    periods = row["periods"]
+    return {**row, "periods": {label: periods[label] for label in labels or periods if label in periods}}
+
+
+def execution_json(execution: Execution) -> dict[str, Any]:
+    """Return an execution as the commands print it."""
+    found = {
+        "name": execution.name,
+        "arn": execution.arn,
+        "status": execution.status.value,
+        "started_at": plain(execution.started_at),
+        "stopped_at": plain(execution.stopped_at),
+    }
+    if execution.error:
+        found |= {"error": execution.error, "cause": execution.cause}
+    return found
