@@ -1,5 +1,8 @@
 """The mathematics of investment performance: numpy only, no input or output."""
 
+from common.calculations.aggregation import exclude_flows, include_flows, security_history, sum_histories
+from common.calculations.bookkeeping import Holdings, LedgerEntry, LedgerError
+from common.calculations.ledger import LedgerHistory, holdings_on, value_ledger
 from common.calculations.money_weighted import DayCount, MoneyWeightedReturn, calculate_irr, xirr
 from common.calculations.performance import (
     Conventions,
@@ -22,7 +25,9 @@ from common.calculations.types import (
     DailyValue,
     Flows,
     FlowTiming,
+    PriceHistory,
     Reason,
+    TransactionType,
     Undefinable,
     Valuations,
 )
@@ -36,14 +41,20 @@ __all__ = [
     "Drawdown",
     "FlowTiming",
     "Flows",
+    "Holdings",
+    "LedgerEntry",
+    "LedgerError",
+    "LedgerHistory",
     "MoneyWeightedReturn",
     "Performance",
     "Period",
     "PeriodPerformance",
+    "PriceHistory",
     "Reason",
     "RiskMetrics",
     "StandardPeriod",
     "TimeWeightedReturn",
+    "TransactionType",
     "Undefinable",
     "Valuations",
     "annualize_return",
@@ -52,9 +63,15 @@ __all__ = [
     "calculate_modified_dietz",
     "calculate_performance",
     "calculate_risk_metrics",
+    "exclude_flows",
+    "holdings_on",
+    "include_flows",
     "infer_periods_per_year",
     "link_returns",
     "max_drawdown",
     "resolve_period",
+    "security_history",
+    "sum_histories",
+    "value_ledger",
     "xirr",
 ]

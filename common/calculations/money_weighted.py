@@ -182,8 +182,8 @@ def solve(
     if moving.size == 0:
         return MoneyWeightedReturn(None, Reason.INDETERMINATE)
     paid = net[moving]
-    times = _years(unique_days[moving[0] :], day_count)
-    years, span = times[moving - moving[0]], float(times[-1])
+    years = _years(unique_days[moving[0] : moving[-1] + 1], day_count)[moving - moving[0]]
+    span = float(years[-1])
     if bool((paid < 0.0).all()) and int(moving[-1]) < net.size - 1 and float(amounts[-1]) == 0.0:
         return MoneyWeightedReturn(-1.0, Reason.TOTAL_LOSS, (), -1.0)
     if bool((paid > 0.0).all()) or bool((paid < 0.0).all()):

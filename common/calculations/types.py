@@ -97,6 +97,8 @@ class Caution(StrEnum):
     """Everything put in was lost: the money-weighted return is -100 %."""
     TRACK_RECORD_BROKEN = "track_record_broken"
     """A sub-period lost everything: what comes after cannot be linked to what came before."""
+    TRANSFER_IN_TRANSIT = "transfer_in_transit"
+    """A transfer between the account's portfolios has left one and not arrived in the other."""
     VALUE_WITHOUT_FLOW = "value_without_flow"
     """An empty account has a value the next day and no flow explains it; that sub-period is left out."""
 
@@ -222,3 +224,44 @@ def finite_series(values: Sequence[float] | FloatArray, name: str) -> FloatArray
     if array.ndim != 1 or not bool(np.isfinite(array).all()):
         raise ValueError(f"{name} must be a flat series of finite numbers")
     return array
+
+
+class TransactionType(StrEnum):
+    """What a line of a portfolio's book did."""
+
+    DEPOSIT = "deposit"
+    WITHDRAWAL = "withdrawal"
+    BUY = "buy"
+    SELL = "sell"
+    DIVIDEND = "dividend"
+    INTEREST = "interest"
+    FEE = "fee"
+    TAX = "tax"
+    SPLIT = "split"
+    TRANSFER_IN = "transfer_in"
+    TRANSFER_OUT = "transfer_out"
+
+
+@dataclass(frozen=True, slots=True)
+class PriceHistory:
+    """Closing prices of one security on strictly increasing days, as they were traded.
+
+    Attributes
+    ----------
+    days : (n,) int64
+    prices : (n,) float64
+    dividends : (n,) float64
+        Paid on one unit, on the ex-date; 0 on other days.
+    splits : (n,) float64
+        New units for each old one, from that day's price on; 1 on other days.
+    """
+
+    days: DayArray
+    prices: FloatArray
+    dividends: FloatArray
+    splits: FloatArray
+
+    @classmethod
+    def none(cls) -> Self:
+        """Return no prices."""
+        return cls(np.empty(0, dtype=np.int64), np.empty(0), np.empty(0), np.empty(0))

@@ -5,6 +5,9 @@ STATE_PAYLOAD_BYTES = 256 * 1024
 # What one state may leave for the next: the rest covers the fields around it and the service's own escapes.
 STATE_BUDGET_BYTES = 240 * 1024
 
+# Lambda: the event and the answer of a synchronous invocation.
+INVOCATION_BYTES = 6 * 1024 * 1024
+
 # An inline Map runs about 40 iterations at a time however high MaxConcurrency is set.
 MAX_CONCURRENCY = 40
 DEFAULT_CONCURRENCY = 10
@@ -18,3 +21,9 @@ MAX_CASH_FLOWS = 40_000
 MAX_ID_CHARACTERS = 64
 MAX_AMOUNT = 1e15  # float64 keeps a hundredth of it
 MAX_SOURCE_BYTES = 256 * 1024 * 1024
+# DynamoDB keeps 38 digits of a number; 34 leave room for what a split multiplies.
+MAX_QUANTITY_DIGITS = 34
+
+# How long a missing price is carried forward, unless the request says otherwise: the longest closures of a market.
+DEFAULT_PRICE_AGE_DAYS = 7
+MAX_PRICE_AGE_DAYS = 366

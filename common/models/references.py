@@ -1,10 +1,9 @@
 """Reading a referenced file: JSON, JSON Lines, CSV or Parquet, into series or portfolios."""
 
-import csv
 import io
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any, TypeVar
 
@@ -16,6 +15,16 @@ from common.calculations import Flows, Valuations
 from common.errors import InvalidPortfolioError
 from common.models.limits import MAX_CASH_FLOWS, MAX_PORTFOLIOS, MAX_VALUATIONS
 from common.models.request import faults
+from common.models.rows import (
+    Malformed,
+    Numbered,
+    Row,
+    UnreadableFileError,
+    csv_table,
+    json_rows,
+    parquet_table,
+    text_date,
+)
 from common.models.series import (
     CashFlowColumns,
     CashFlowSeries,
@@ -30,7 +39,6 @@ from common.models.series import (
 _FAULTS_TOLD = 5
 
 T = TypeVar("T")
-Row = Mapping[str, Any]
 Place = str
 """Where in a file something stands, as a person finds it: `line 17`, `row 3`."""
 
@@ -116,7 +124,7 @@ def _by_portfolio(rows: Iterator[tuple[Place, Row]], source: Source) -> dict[str
                 "valuations": {"dates": [], "values": []},
                 "cash_flows": {"dates": [], "amounts": []},
             }
-        day = _text_date(row.get("date"))
+        day = text_date(row.get("date"))
         portfolio["valuations"]["dates"].append(day)
         portfolio["valuations"]["values"].append(row.get("value"))
         if row.get("cash_flow") not in (None, "", "0", 0, 0.0):
@@ -145,7 +153,7 @@ def _read_series(
     told: list[str] = []
     for place, row in _rows(body, source):
         try:
-            day, number = parse_date(_text_date(row.get("date"))), parse_amount(row.get(column))
+            day, number = parse_date(text_date(row.get("date"))), parse_amount(row.get(column))
         except PydanticCustomError as error:
             what = "date" if error.type.startswith("date") else column
             told.append(f"{place}: {what} {_shown(row.get(what))} {error.message()}")
@@ -164,50 +172,32 @@ def _read_series(
 
 
 def _rows(body: bytes, source: Source) -> Iterator[tuple[Place, Row]]:
+    unit = "row" if source.resolved_format is SourceFormat.PARQUET else "line"
+    try:
+        for number, row in _numbered(body, source):
+            if isinstance(row, Malformed):
+                raise InvalidPortfolioError(f"{source.source}: {unit} {number}: {row.reason}")
+            yield f"{unit} {number}", row
+    except UnreadableFileError as error:
+        raise InvalidPortfolioError(f"{source.source}: {error}") from None
+
+
+def _numbered(body: bytes, source: Source) -> Numbered:
     match source.resolved_format:
         case SourceFormat.CSV:
-            yield from _csv_rows(_text(body, source), source)
+            table = csv_table(io.StringIO(_text(body, source), newline="\n"))
+            if "date" not in table.columns:
+                raise UnreadableFileError("line 1: there is no column `date` in the header")
+            yield from table.rows
         case SourceFormat.JSON_LINES:
-            for number, line in enumerate(_text(body, source).splitlines(), start=1):
-                if line.strip():
-                    try:
-                        row = json.loads(line)
-                    except (ValueError, RecursionError):
-                        row = None
-                    if not isinstance(row, dict):
-                        raise InvalidPortfolioError(f"{source.source}: line {number}: is not a JSON object")
-                    yield f"line {number}", row
+            yield from json_rows(io.StringIO(_text(body, source), newline="\n"))
         case SourceFormat.PARQUET:
-            for number, row in enumerate(_parquet_rows(body, source), start=1):
-                yield f"row {number}", row
+            with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
+                file.write(body)
+                file.flush()
+                yield from parquet_table(file.name).rows
         case SourceFormat.JSON:
             raise AssertionError("JSON is read whole")
-
-
-def _csv_rows(text: str, source: Source) -> Iterator[tuple[Place, Row]]:
-    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-    try:
-        if "date" not in (reader.fieldnames or ()):
-            raise InvalidPortfolioError(f"{source.source}: line 1: there is no column `date` in the header")
-        for row in reader:
-            yield f"line {reader.line_num}", row
-    except csv.Error as error:
-        raise InvalidPortfolioError(f"{source.source}: line {reader.line_num}: {error}") from None
-
-
-def _parquet_rows(body: bytes, source: Source) -> Iterator[Row]:
-    import duckdb  # noqa: PLC0415 - 60 MB that only Parquet needs
-
-    with tempfile.NamedTemporaryFile(suffix=".parquet") as file, duckdb.connect() as connection:
-        file.write(body)
-        file.flush()
-        try:
-            found = connection.execute("SELECT * FROM read_parquet(?)", [file.name])
-            names: Sequence[str] = [column[0] for column in found.description or ()]
-            while rows := found.fetchmany(10_000):
-                yield from (dict(zip(names, row, strict=True)) for row in rows)
-        except duckdb.Error as error:
-            raise InvalidPortfolioError(f"{source.source}: is not Parquet: {error}") from None
 
 
 def _text(body: bytes, source: Source) -> str:
@@ -215,14 +205,6 @@ def _text(body: bytes, source: Source) -> str:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidPortfolioError(f"{source.source}: is not UTF-8 text (byte {error.start})") from None
-
-
-def _text_date(value: object) -> object:
-    """Return a date, or a timestamp at midnight, as text: Parquet has types of its own for both."""
-    if isinstance(value, date):
-        text = value.isoformat()
-        return text[:10] if len(text) == 10 or text[10:].rstrip("0:.") == "T" else text
-    return value.strip() if isinstance(value, str) else value
 
 
 def _shown(value: object) -> str:

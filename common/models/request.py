@@ -5,19 +5,30 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from common.calculations import Conventions, FlowTiming, Period, StandardPeriod
 from common.errors import Fault, InvalidRequestError
+from common.models.identifiers import ClientIdentifier, Currency, Identifier
 from common.models.limits import (
     DEFAULT_CONCURRENCY,
+    DEFAULT_PRICE_AGE_DAYS,
     MAX_CONCURRENCY,
-    MAX_ID_CHARACTERS,
     MAX_PERIODS,
     MAX_PORTFOLIOS,
+    MAX_PRICE_AGE_DAYS,
 )
-from common.models.results import CalculationMethod
+from common.models.results import CalculationMethod, EntityType
 from common.models.series import (
     LOCAL_SOURCES,
     TAG_OPENING,
@@ -31,10 +42,10 @@ from common.models.series import (
     parse_date,
 )
 
-# Printable ASCII: an id is part of keys, object names and dimensions. `#` separates the parts of a key.
-Identifier = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=r"^[!-\"$-~]+$")]
-
 _STANDARD_PERIODS = tuple(period.value for period in StandardPeriod)
+
+PERIOD_PATTERN = rf"^({'|'.join(_STANDARD_PERIODS)}|\d{{4}}-\d{{2}}-\d{{2}}/\d{{4}}-\d{{2}}-\d{{2}})$"
+"""What the label of a period looks like."""
 
 
 def _period_label(value: object) -> str:
@@ -49,7 +60,7 @@ def _period_label(value: object) -> str:
     else:
         raise PydanticCustomError(
             "time_period",
-            "must be one of {names}, or {{from, to}}",
+            "must be one of {names}, or {from, to}",
             {"names": ", ".join(_STANDARD_PERIODS)},
         )
     if start >= end:
@@ -57,9 +68,23 @@ def _period_label(value: object) -> str:
     return f"{start.isoformat()}/{end.isoformat()}"
 
 
+_PERIOD_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string", "enum": list(_STANDARD_PERIODS)},
+        {"type": "string", "pattern": PERIOD_PATTERN, "description": "FROM/TO"},
+        {
+            "type": "object",
+            "properties": {name: {"type": "string", "format": "date"} for name in ("from", "to")},
+            "required": ["from", "to"],
+            "additionalProperties": False,
+        },
+    ]
+}
+
+
 def _distinct(labels: list[str]) -> list[str]:
     if twice := [label for label, count in Counter(labels).items() if count > 1]:
-        raise PydanticCustomError("duplicate_period", "{labels} stands twice", {"labels": ", ".join(twice)})
+        raise PydanticCustomError("duplicate", "{labels} stands twice", {"labels": ", ".join(twice[:5])})
     return labels
 
 
@@ -69,14 +94,19 @@ class CalculationOptions(StrictModel):
     request_id: Identifier | None = Field(None, description="the execution's name when absent")
     as_of_date: IsoDate | None = Field(None, description="each portfolio's last valuation when absent")
     time_periods: Annotated[
-        list[Annotated[str, BeforeValidator(_period_label)]],
+        list[Annotated[str, BeforeValidator(_period_label), WithJsonSchema(_PERIOD_SCHEMA)]],
         Field(min_length=1, max_length=MAX_PERIODS),
         AfterValidator(_distinct),
     ] = Field(default_factory=lambda: list(_STANDARD_PERIODS))
     calculation_method: Annotated[CalculationMethod, Field(strict=False)] = CalculationMethod.DAILY
-    flow_timing: Annotated[FlowTiming, Field(strict=False)] = FlowTiming.AFTER_CLOSE
+    flow_timing: Annotated[FlowTiming, Field(strict=False)] | None = Field(
+        None, description="as the books say, else after_close; end_of_day where transactions are valued"
+    )
     risk_free_rate: float = Field(0.0, gt=-1.0, le=1.0, allow_inf_nan=False, description="a year")
     periods_per_year: float | None = Field(None, ge=1.0, le=366.0, allow_inf_nan=False)
+    max_price_age_days: int = Field(
+        DEFAULT_PRICE_AGE_DAYS, ge=0, le=MAX_PRICE_AGE_DAYS, description="how long a missing price is carried forward"
+    )
 
     @model_validator(mode="after")
     def _periods_end_in_time(self) -> Self:
@@ -101,11 +131,10 @@ class CalculationOptions(StrictModel):
             )
         return found
 
-    @property
-    def conventions(self) -> Conventions:
-        """The choices the calculations need."""
+    def conventions(self, flow_timing: FlowTiming) -> Conventions:
+        """Return the choices the calculations need, for valuations that hold their flows as `flow_timing` says."""
         return Conventions(
-            flow_timing=self.flow_timing,
+            flow_timing=flow_timing,
             modified_dietz=self.calculation_method is CalculationMethod.MODIFIED_DIETZ,
             risk_free_rate=self.risk_free_rate,
             periods_per_year=self.periods_per_year,
@@ -116,21 +145,23 @@ class PortfolioInput(StrictModel):
     """One portfolio: who it is, what it was worth, what went in and out."""
 
     portfolio_id: Identifier
-    client_id: Identifier | None = None
+    client_id: ClientIdentifier | None = None
     account_id: Identifier | None = None
-    currency: str | None = Field(None, pattern=r"^[A-Z]{3}$", description="ISO 4217")
+    currency: Currency | None = None
     valuations: ValuationSeries
     cash_flows: CashFlowSeries = Field(default_factory=lambda: CashFlowColumns(dates=[], amounts=[]))
 
 
 class BenchmarkInput(StrictModel):
-    """An index to compare with: its levels, total return or price as the caller chooses."""
+    """An index to compare with: its levels, total return or price as the caller chooses, or those of the books."""
 
     benchmark_id: Identifier = "benchmark"
-    valuations: ValuationSeries
+    valuations: ValuationSeries | None = None
 
     @model_validator(mode="after")
-    def _is_positive(self) -> Self:
+    def _has_levels(self) -> Self:
+        if self.valuations is None and "benchmark_id" not in self.model_fields_set:
+            raise PydanticCustomError("benchmark", "give valuations, or the benchmark_id of one in the books")
         if isinstance(self.valuations, ValuationColumns) and min(self.valuations.values) <= 0.0:
             raise PydanticCustomError("benchmark_positive", "the levels of a benchmark must be positive")
         return self
@@ -147,12 +178,50 @@ Portfolios = Annotated[
 ]
 
 
+class EntityReference(StrictModel):
+    """One entity of the books to calculate."""
+
+    entity_type: Annotated[EntityType, Field(strict=False)] = EntityType.PORTFOLIO
+    entity_id: Identifier
+    as_of_date: IsoDate | None = Field(None, description="the request's when absent")
+
+
 class CalculationRequest(CalculationOptions):
-    """A request for one portfolio or for many."""
+    """A request for one portfolio or for many: with their data, or by the ids they have in the books."""
 
     max_concurrency: int = Field(DEFAULT_CONCURRENCY, ge=1, le=MAX_CONCURRENCY)
     benchmark: BenchmarkInput | None = None
-    portfolios: Portfolios
+    client_id: ClientIdentifier | None = Field(
+        None, description="binds the run to what is this client's; alone, it asks for all of it"
+    )
+    entity_type: Annotated[EntityType, Field(strict=False)] = EntityType.PORTFOLIO
+    entity_ids: (
+        Annotated[list[Identifier], Field(min_length=1, max_length=MAX_PORTFOLIOS), AfterValidator(_distinct)] | None
+    ) = None
+    entities: Annotated[list[EntityReference], Field(min_length=1, max_length=MAX_PORTFOLIOS)] | None = None
+    portfolios: Portfolios | None = None
+
+    @model_validator(mode="after")
+    def _names_its_entities_once(self) -> Self:
+        given = [name for name in ("portfolios", "entity_ids", "entities") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise PydanticCustomError("entities", "give one of {names}, not several", {"names": ", ".join(given)})
+        if not given and self.client_id is None:
+            raise PydanticCustomError("entities", "give portfolios, entity_ids, entities or a client_id")
+        if twice := [each for each, count in Counter(self.entities or ()).items() if count > 1]:
+            raise PydanticCustomError("duplicate", "{name} stands twice in entities", {"name": twice[0].entity_id})
+        if self.portfolios is not None and self.entity_type is not EntityType.PORTFOLIO:
+            raise PydanticCustomError("entity_type", "portfolios given with their data are portfolios")
+        return self
+
+    def references(self) -> list[EntityReference] | None:
+        """Return the entities of the books that are named one by one; None where none are."""
+        if self.entity_ids is not None:
+            return [
+                EntityReference(entity_type=self.entity_type, entity_id=each, as_of_date=None)
+                for each in self.entity_ids
+            ]
+        return self.entities
 
     @classmethod
     def parse(cls, document: object, *, local_sources: bool = False) -> Self:
@@ -207,9 +276,16 @@ def parse_portfolios(documents: list[Any], path: str) -> list[PortfolioInput]:
 def faults(error: ValidationError) -> list[Fault]:
     """Return every fault of a validation with its JSON path."""
     return [
-        Fault(json_path(each["loc"]), _MESSAGES.get(each["type"], each["msg"]).format(**each.get("ctx", {})))
+        Fault(json_path(each["loc"]), told(each["type"], each["msg"], each.get("ctx", {})))
         for each in error.errors(include_url=False, include_input=False)
     ]
+
+
+def told(kind: str, message: str, context: Mapping[str, Any]) -> str:
+    """Return what is wrong in words that help a person who wrote JSON; pydantic's own `message` where they do."""
+    template = _MESSAGES.get(kind)
+    # A message of pydantic's is filled in already, and may hold braces of the user's.
+    return message if template is None else template.format(**context)
 
 
 def json_path(location: tuple[int | str, ...]) -> str:
@@ -235,7 +311,6 @@ def duplicate_ids(document: object, path: str = "$.portfolios") -> list[Fault]:
     return found
 
 
-# Where pydantic's own words would not help a person who wrote JSON.
 _MESSAGES = {
     "missing": "is missing",
     "extra_forbidden": "is not a known field",
@@ -246,6 +321,7 @@ _MESSAGES = {
     "string_type": "must be text",
     "float_type": "must be a number",
     "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
     "enum": "must be {expected}",
     "too_short": "must have at least {min_length} item(s)",
     "too_long": "must have at most {max_length} items, has {actual_length}",

@@ -99,13 +99,3 @@ class ResultRow(BaseModel):
     account_id: str | None
     periods: dict[str, PeriodResult] = Field(min_length=1, description="in the order they were asked for")
     warnings: list[str]
-
-
-class Failure(BaseModel):
-    """A portfolio that could not be calculated, and why."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    entity_id: str
-    error: str
-    message: str

@@ -75,6 +75,17 @@ def parse_date(value: object) -> date:
     raise PydanticCustomError("date_format", "must be a date, YYYY-MM-DD")
 
 
+def is_plain_number(text: str) -> bool:
+    """Tell whether `text` is a decimal number; Python alone would take `1_000`, and digits of other scripts, too."""
+    if "_" in text or not text.isascii():
+        return False
+    try:
+        Decimal(text)
+    except InvalidOperation:
+        return False
+    return True
+
+
 def parse_amount(value: object) -> float:
     """Return an amount of money given as a JSON number or as decimal text.
 
@@ -88,10 +99,9 @@ def parse_amount(value: object) -> float:
     """
     number: float
     if isinstance(value, str):
-        try:
-            number = float(Decimal(value))
-        except InvalidOperation:
-            raise PydanticCustomError("amount", "must be a number") from None
+        if not is_plain_number(value):
+            raise PydanticCustomError("amount", "must be a number")
+        number = float(Decimal(value))
     elif isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         try:
             number = float(value)
@@ -125,21 +135,23 @@ class Source(StrictModel):
                 )
         elif "/" not in self.source.removeprefix("s3://").strip("/"):
             raise PydanticCustomError("source_key", "must name an object: s3://bucket/key")
-        if self.format is None and self.ending not in _FORMAT_OF_ENDING:
+        if self.format is None and format_of(self.source) is None:
             raise PydanticCustomError(
                 "source_format", "give a format (json, jsonl, csv, parquet): the ending does not tell it"
             )
         return self
 
     @property
-    def ending(self) -> str:
-        """What follows the last dot of the name, in lower case."""
-        return self.source.rsplit("/", 1)[-1].rsplit(".", 1)[-1].lower()
-
-    @property
     def resolved_format(self) -> SourceFormat:
         """The format given, or the one that the ending tells."""
-        return self.format or _FORMAT_OF_ENDING[self.ending]
+        found = self.format or format_of(self.source)
+        assert found is not None
+        return found
+
+
+def format_of(name: str) -> SourceFormat | None:
+    """Return the format that the ending of a file's name tells; None where it tells none."""
+    return _FORMAT_OF_ENDING.get(name.rsplit("/", 1)[-1].rsplit(".", 1)[-1].lower())
 
 
 class _Columns(StrictModel):

@@ -10,6 +10,7 @@ from common.errors import InputNotFoundError, PerformanceCalculatorError, StoreE
 
 THROTTLED = frozenset(
     {
+        "ExecutionLimitExceeded",
         "LimitExceededException",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",

@@ -1,13 +1,11 @@
 """`ResultStore` on DynamoDB: the specification's Performance Metrics table."""
 
 import json
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeSerializer
@@ -15,10 +13,12 @@ from botocore.exceptions import ClientError
 
 from common.calculations import Reason
 from common.config import ResultStoreSettings
-from common.errors import StoreError, ThrottledError
+from common.errors import StoreError
 from common.models.results import EntityType, PeriodResult, ResultRow, Run
 from common.stores.botocore_errors import typed_errors
+from common.stores.dynamodb_items import MAX_ITEM_BYTES, Item, Update, dynamodb_client, get_items
 from common.stores.ports import JsonObject, ResultKey, WriteReport
+from common.warm import kept
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -41,20 +41,11 @@ FIRST_PERIOD_METRICS = ("twr", "mwr", "volatility", "sharpe_ratio", "max_drawdow
 
 OPTIONAL_ATTRIBUTES = (*FIRST_PERIOD_METRICS, "benchmark_id", "currency", "client_id", "account_id")
 
-MAX_ITEM_BYTES = 400 * 1024  # DynamoDB's limit on an item
-BATCH_GET_KEYS = 100  # BatchGetItem's limit on the keys of a call
 WRITERS = 8
 # A number has 38 digits, which a float64 never needs, and lies between 1E-130 and 9.99E+125.
 SMALLEST_NUMBER, LARGEST_NUMBER = 1e-130, 9.9e125
 
-# Standard mode backs off up to 20 s: five attempts of at most 5 s end within the function's 120 s.
-ATTEMPTS = 5
-CONNECT_SECONDS, READ_SECONDS = 3, 5
-UNPROCESSED_ATTEMPTS = 8
-UNPROCESSED_FIRST_WAIT, UNPROCESSED_LONGEST_WAIT = 0.05, 2.0
-
 _serializer = TypeSerializer()
-Item = dict[str, Any]
 
 
 class DynamoDBResultStore:
@@ -90,10 +81,9 @@ class DynamoDBResultStore:
         asked = {(partition(key.entity_type, key.entity_id), key.calculation_date.isoformat()): key for key in keys}
         wanted = [{"id": {"S": name}, "calculation_date": {"S": day}} for name, day in asked]
         found: dict[ResultKey, JsonObject] = {}
-        for first in range(0, len(wanted), BATCH_GET_KEYS):
-            for item in self._get(wanted[first : first + BATCH_GET_KEYS]):
-                row = _plain_item(item)
-                found[asked[(row["id"], row["calculation_date"])]] = row
+        for item in get_items(self._client, self._table, wanted, sleep=self._sleep):
+            row = _plain_item(item)
+            found[asked[(row["id"], row["calculation_date"])]] = row
         return found
 
     def history(
@@ -117,6 +107,22 @@ class DynamoDBResultStore:
             for page in pages:
                 yield from map(_plain_item, page["Items"])
 
+    def latest(self, entity_type: EntityType, entity_id: str, *, as_of: date | None = None) -> JsonObject | None:
+        """Return the last stored row of one entity on or before `as_of`; None where there is none."""
+        with typed_errors("DynamoDB"):
+            answer = self._client.query(
+                TableName=self._table,
+                KeyConditionExpression="id = :id AND calculation_date <= :as_of",
+                ExpressionAttributeValues={
+                    ":id": {"S": partition(entity_type, entity_id)},
+                    ":as_of": {"S": (as_of or date.max).isoformat()},
+                },
+                ScanIndexForward=False,
+                Limit=1,
+                ConsistentRead=True,
+            )
+        return next(map(_plain_item, answer["Items"]), None)
+
     def _write(self, row: ResultRow, run: Run) -> bool:
         """Write one row; tell whether anything of it was written."""
         item = _item(row, run)
@@ -127,16 +133,16 @@ class DynamoDBResultStore:
         now = item["updated_at"]
         missing = [name for name in OPTIONAL_ATTRIBUTES if name not in item]
 
-        create = _Update()
+        create = Update()
         create.set_all({**item, "created_at": now, "periods": {"M": periods}})
         if self._update(key, create, "attribute_not_exists(id)"):
             return True
 
-        merge = _Update()
+        merge = Update()
         merge.set_all(item)
         merge.remove_all(missing)
         for label, period in periods.items():
-            merge.set_period(label, period)
+            _set_period(merge, label, period)
         if self._update(key, merge, f"{merge.name('version')} <= {merge.value(item['version'])}"):
             return True
 
@@ -145,15 +151,15 @@ class DynamoDBResultStore:
 
     def _write_period(self, key: Item, label: str, period: Item, version: Item) -> bool:
         """Write a period into a row of a later execution, unless that one calculated it too."""
-        update = _Update()
-        path = update.set_period(label, period)
+        update = Update()
+        path = _set_period(update, label, period)
         return self._update(
             key,
             update,
             f"attribute_not_exists({path}) OR {path}.{update.name('version')} <= {update.value(version)}",
         )
 
-    def _update(self, key: Item, update: "_Update", condition: str) -> bool:
+    def _update(self, key: Item, update: Update, condition: str) -> bool:
         """Update an item; tell whether `condition` held."""
         with typed_errors("DynamoDB"):
             try:
@@ -166,65 +172,12 @@ class DynamoDBResultStore:
                 raise
         return True
 
-    def _get(self, keys: list[Item]) -> Iterator[Item]:
-        """Yield the items of at most 100 keys, asking again for what DynamoDB left unprocessed."""
-        wait = UNPROCESSED_FIRST_WAIT
-        for _ in range(UNPROCESSED_ATTEMPTS):
-            with typed_errors("DynamoDB"):
-                answer = self._client.batch_get_item(RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}})
-            yield from answer["Responses"].get(self._table, ())
-            left = answer.get("UnprocessedKeys", {}).get(self._table)
-            if not left:
-                return
-            keys = list(left["Keys"])
-            self._sleep(random.uniform(0.0, wait))  # noqa: S311 - jitter is no secret
-            wait = min(2 * wait, UNPROCESSED_LONGEST_WAIT)
-        raise ThrottledError(f"DynamoDB: {len(keys)} keys still unprocessed after {UNPROCESSED_ATTEMPTS} attempts")
 
-
-class _Update:
-    """An update expression under construction: names and values are escaped as they come."""
-
-    def __init__(self) -> None:
-        self._names: dict[str, str] = {}
-        self._values: Item = {}
-        self._set: list[str] = []
-        self._remove: list[str] = []
-
-    def name(self, attribute: str) -> str:
-        for placeholder, known in self._names.items():
-            if known == attribute:
-                return placeholder
-        placeholder = f"#n{len(self._names)}"
-        self._names[placeholder] = attribute
-        return placeholder
-
-    def value(self, value: Item) -> str:
-        placeholder = f":v{len(self._values)}"
-        self._values[placeholder] = value
-        return placeholder
-
-    def set_all(self, attributes: Mapping[str, Item]) -> None:
-        for attribute, value in attributes.items():
-            self._set.append(f"{self.name(attribute)} = {self.value(value)}")
-
-    def set_period(self, label: str, period: Item) -> str:
-        path = f"{self.name('periods')}.{self.name(label)}"
-        self._set.append(f"{path} = {self.value(period)}")
-        return path
-
-    def remove_all(self, attributes: Sequence[str]) -> None:
-        self._remove += [self.name(attribute) for attribute in attributes]
-
-    def arguments(self) -> dict[str, Any]:
-        expression = "SET " + ", ".join(self._set)
-        if self._remove:
-            expression += " REMOVE " + ", ".join(self._remove)
-        return {
-            "UpdateExpression": expression,
-            "ExpressionAttributeNames": self._names,
-            "ExpressionAttributeValues": self._values,
-        }
+def _set_period(update: Update, label: str, period: Item) -> str:
+    """Set a period of a row; return its path."""
+    path = f"{update.name('periods')}.{update.name(label)}"
+    update.set_path(path, period)
+    return path
 
 
 def partition(entity_type: EntityType, entity_id: str) -> str:
@@ -319,17 +272,7 @@ def _plain(name: str, attribute: Mapping[str, Any]) -> Any:
             return value
 
 
-@lru_cache(maxsize=4)
+@kept
 def result_store(settings: ResultStoreSettings) -> DynamoDBResultStore:
     """Return the store of these settings; a warm function keeps it."""
-    import boto3  # noqa: PLC0415 - a fifth of a second that a test with a fake need not pay
-    from botocore.config import Config  # noqa: PLC0415
-
-    config = Config(
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        max_pool_connections=WRITERS,
-    )
-    client = boto3.client("dynamodb", endpoint_url=settings.dynamodb_endpoint, config=config)
-    return DynamoDBResultStore(client, settings.table)
+    return DynamoDBResultStore(dynamodb_client(settings.dynamodb_endpoint, connections=WRITERS), settings.table)

@@ -35,6 +35,10 @@ class InMemoryResultStore:
             if key[:2] == (entity_type, entity_id) and (start or date.min) <= key.calculation_date <= (end or date.max):
                 yield self._rows[key]
 
+    def latest(self, entity_type: EntityType, entity_id: str, *, as_of: date | None = None) -> JsonObject | None:
+        """Return the last stored row of one entity on or before `as_of`."""
+        return next(reversed(list(self.history(entity_type, entity_id, end=as_of))), None)
+
     def _write(self, row: ResultRow, run: Run) -> bool:
         key = ResultKey(row.entity_type, row.entity_id, row.calculation_date)
         new = stored_row(row, run)

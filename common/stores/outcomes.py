@@ -11,12 +11,12 @@ READERS = 16
 
 
 def rows_of(outcomes: Sequence[Mapping[str, Any]], payloads: PayloadStore) -> list[ResultRow]:
-    """Return the result rows of the portfolios that were calculated, in their order.
+    """Return the result rows of what was calculated, in their order.
 
     Parameters
     ----------
     outcomes
-        For each portfolio `{row, result}`, `{row, result_key}` where the result did not fit into the state, or
+        For each entity `{row, result}`, `{row, result_key}` where the result did not fit into the state, or
         `{failure}`.
     payloads
         Where the results are that did not fit.

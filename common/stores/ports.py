@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any, NamedTuple, Protocol
 
+from common.calculations import PriceHistory, Valuations
+from common.models.books import BookEntityType, DayValue, Entity, EntityKey, Mark, SeriesKind, StoredEntity, Transaction
 from common.models.results import EntityType, ResultRow, Run
 
 JsonObject = dict[str, Any]
@@ -71,6 +73,9 @@ class ResultStore(Protocol):
     ) -> Iterator[JsonObject]:
         """Yield the stored rows of one entity, oldest first, from `start` to `end` inclusive."""
 
+    def latest(self, entity_type: EntityType, entity_id: str, *, as_of: date | None = None) -> JsonObject | None:
+        """Return the last stored row of one entity on or before `as_of`; None where there is none."""
+
 
 class TimeSeriesStore(Protocol):
     """One record for each entity, date, period and measure: the specification's Timestream table.
@@ -122,3 +127,150 @@ class TimeSeriesReader(Protocol):
 
     def query(self, sql: str) -> tuple[Sequence[str], Iterator[Mapping[str, Any]]]:
         """Run `sql`; return the column names and the rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesReport:
+    """What became of the days handed to `Books.write_series`."""
+
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionReport:
+    """What became of the transactions handed to `Books.record`, by their ids."""
+
+    added: Sequence[str] = ()
+    replaced: Sequence[str] = ()
+    unchanged: Sequence[str] = ()
+    """Known already, with the same content."""
+    conflicting: Sequence[str] = ()
+    """Known already with another content, and not to be replaced: left as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortfolioBook:
+    """What the books have of a portfolio: one read.
+
+    Attributes
+    ----------
+    transactions : sequence of Transaction
+        By trade date, then by id.
+    valuations : Valuations or None
+        None where it was never given any: it is valued by its transactions then.
+    """
+
+    transactions: Sequence[Transaction]
+    valuations: Valuations | None
+
+
+class Books(Protocol):
+    """Entities, transactions and daily series: the specification's entity table.
+
+    Every write changes the `revision` of the entity it belongs to, in the same transaction as the data; writing what
+    is there already changes nothing, the revision included.
+
+    Raises
+    ------
+    ThrottledError, TransientError
+        Try the whole call again; what was written stays, and is found unchanged.
+    StoreError
+        The store refuses this for good.
+    """
+
+    def entities(self, keys: Sequence[EntityKey]) -> dict[EntityKey, StoredEntity]:
+        """Return the entities of `keys`, consistently; a missing one is absent."""
+
+    def entities_of_client(self, client_id: str, entity_type: BookEntityType) -> Iterator[StoredEntity]:
+        """Yield a client's entities of one type, by id; one written a moment ago may be missing."""
+
+    def portfolios_of_account(self, account_id: str) -> Iterator[StoredEntity]:
+        """Yield an account's portfolios, by id; one written a moment ago may be missing."""
+
+    def all_entities(self, entity_type: BookEntityType) -> Iterator[StoredEntity]:
+        """Yield all entities of one type that belong to a client, in no order; a recent one may be missing."""
+
+    def put_entity(self, entity: Entity) -> bool:
+        """Write an entity, its attributes in the place of those it had; return whether that changed anything.
+
+        Raises
+        ------
+        StoreError
+            It belongs to another client.
+        """
+
+    def record(
+        self, portfolio_id: str, transactions: Sequence[Transaction], *, replace: bool = False
+    ) -> TransactionReport:
+        """Enter transactions of one portfolio, and mark it from the earliest trade date that was entered.
+
+        A transaction is known by its id. One that is known with another content is replaced where `replace` says so
+        (and marks from the earlier of both dates), otherwise left alone and reported.
+
+        Raises
+        ------
+        StoreError
+            The portfolio is not in the books.
+        """
+
+    def portfolio_book(self, portfolio_id: str) -> PortfolioBook:
+        """Return everything that was done with a portfolio and what it was worth; empty where there is nothing."""
+
+    def write_series(self, kind: SeriesKind, entity_id: str, days: Sequence[DayValue]) -> SeriesReport:
+        """Write days of a series; a day that is there gets the new value.
+
+        Raises
+        ------
+        StoreError
+            The portfolio, security or benchmark is not in the books.
+        """
+
+    def prices(self, security_id: str) -> PriceHistory:
+        """Return all prices of a security."""
+
+    def levels(self, benchmark_id: str) -> Valuations:
+        """Return all levels of a benchmark."""
+
+    def marks(self) -> Iterator[Mark]:
+        """Yield the portfolios whose results are out of date."""
+
+    def clear_mark(self, mark: Mark) -> bool:
+        """Remove a mark unless the portfolio was marked again since; return whether it is gone."""
+
+
+class ResultCache(Protocol):
+    """What was calculated before, by a key that stands for everything it depends on.
+
+    Raises
+    ------
+    ThrottledError, TransientError
+        Nothing was read or kept; the caller can do without.
+    StoreError
+        Nor will it be: the cache refuses for good, or the value is not JSON.
+    """
+
+    def get(self, key: str) -> JsonObject | None:
+        """Return what is kept under `key` and has not expired."""
+
+    def put(self, key: str, value: JsonObject) -> None:
+        """Keep `value` under `key` for as long as the cache keeps anything."""
+
+    def clear(self) -> int:
+        """Remove everything; return how many entries that were."""
+
+    def statistics(self) -> "CacheStatistics":
+        """Return what is in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStatistics:
+    """What is in a `ResultCache`."""
+
+    entries: int
+    expired: int
+    """Of the entries, those that will be gone when the service gets round to it."""
+    bytes: int
+    oldest: datetime | None
+    newest: datetime | None

@@ -1,11 +1,11 @@
 """`PayloadStore` on S3."""
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from common.config import PayloadSettings
 from common.errors import InputNotFoundError, InvalidPortfolioError
 from common.stores.botocore_errors import typed_errors
+from common.warm import kept
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -54,7 +54,7 @@ class S3PayloadStore:
             raise InputNotFoundError(f"{uri}: there is no such object, or it may not be read") from None
 
 
-@lru_cache(maxsize=4)
+@kept
 def payload_store(settings: PayloadSettings) -> S3PayloadStore:
     """Return the store of these settings; a warm function keeps it."""
     import boto3  # noqa: PLC0415 - a fifth of a second that a test with a fake need not pay

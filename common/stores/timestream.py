@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, time
-from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +14,7 @@ from common.errors import StoreError
 from common.models.results import CalculationMethod, ResultRow, Run
 from common.stores.botocore_errors import typed_errors
 from common.stores.ports import RejectedRecord, TimeSeriesReport
+from common.warm import kept
 
 if TYPE_CHECKING:
     from mypy_boto3_timestream_query import TimestreamQueryClient
@@ -30,6 +30,9 @@ WRITERS = 4
 # Standard mode backs off up to 20 s: four attempts of at most 10 s end within the function's 120 s.
 ATTEMPTS = 4
 CONNECT_SECONDS, READ_SECONDS = 3, 10
+# The API reads while a caller waits, who gets the rows of DynamoDB instead: two attempts of at most 5 s.
+READER_ATTEMPTS = 2
+READER_CONNECT_SECONDS, READER_READ_SECONDS = 1, 4
 
 
 class Measurement(NamedTuple):
@@ -227,7 +230,7 @@ def _value(scalar_type: str | None, datum: Mapping[str, Any]) -> Any:
         raise StoreError(f"Timestream: {text!r} is no {scalar_type}") from error
 
 
-@lru_cache(maxsize=4)
+@kept
 def time_series_store(settings: TimeSeriesSettings) -> TimestreamStore:
     """Return the store of these settings; a warm function keeps it."""
     import boto3  # noqa: PLC0415 - a fifth of a second that a test with a fake need not pay
@@ -241,3 +244,17 @@ def time_series_store(settings: TimeSeriesSettings) -> TimestreamStore:
     )
     client = boto3.client("timestream-write", endpoint_url=settings.write_endpoint, config=config)
     return TimestreamStore(client, settings.database, settings.table)
+
+
+@kept
+def time_series_reader(settings: TimeSeriesSettings) -> TimestreamReader:
+    """Return the reader of these settings; a warm function keeps it."""
+    import boto3  # noqa: PLC0415 - a fifth of a second that a test with a fake need not pay
+    from botocore.config import Config  # noqa: PLC0415
+
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": READER_ATTEMPTS},
+        connect_timeout=READER_CONNECT_SECONDS,
+        read_timeout=READER_READ_SECONDS,
+    )
+    return TimestreamReader(boto3.client("timestream-query", endpoint_url=settings.query_endpoint, config=config))

@@ -173,6 +173,21 @@ def test_history_is_in_order_and_bounded(store: ResultStore) -> None:
     assert dates(start=days[2], end=days[1]) == []
 
 
+def test_the_latest_row_is_that_on_or_before_a_date(store: ResultStore) -> None:
+    days = [DAY + timedelta(days=each) for each in (0, 7, 14)]
+    store.write([row(day=day) for day in days] + [row("port-12346", day=DAY + timedelta(days=30))], EARLY)
+
+    def latest(as_of: date | None = None) -> str | None:
+        found = store.latest(EntityType.PORTFOLIO, "port-12345", as_of=as_of)
+        return None if found is None else found["calculation_date"]
+
+    assert latest() == "2023-07-14"
+    assert latest(days[1]) == "2023-07-07"
+    assert latest(days[2] - timedelta(days=1)) == "2023-07-07"
+    assert latest(DAY - timedelta(days=1)) is None
+    assert store.latest(EntityType.ACCOUNT, "port-12345") is None
+
+
 def test_missing_rows_are_absent(store: ResultStore) -> None:
     assert store.read_many([KEY]) == {}
     assert store.read_many([]) == {}

@@ -1,0 +1,157 @@
+"""The items of the entity table, and the models they stand for. docs/data-model.md has them in one table."""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from decimal import Decimal
+from secrets import randbits
+from typing import Any
+
+from common.models.books import BookEntityType, Entity, EntityKey, Mark, SeriesKind, StoredEntity, Transaction
+from common.stores.dynamodb_items import Item
+from common.stores.series_chunks import Chunk
+
+CLIENT_INDEX, ACCOUNT_INDEX = "ClientIndex", "AccountIndex"
+
+
+def _index(name: str, attribute: str) -> dict[str, Any]:
+    return {
+        "IndexName": name,
+        "KeySchema": [
+            {"AttributeName": attribute, "KeyType": "HASH"},
+            {"AttributeName": "entity_type", "KeyType": "RANGE"},
+        ],
+        "Projection": {"ProjectionType": "ALL"},
+    }
+
+
+ENTITY_TABLE: dict[str, Any] = {
+    "KeySchema": [
+        {"AttributeName": "id", "KeyType": "HASH"},
+        {"AttributeName": "entity_type", "KeyType": "RANGE"},
+    ],
+    "AttributeDefinitions": [
+        {"AttributeName": name, "AttributeType": "S"} for name in ("id", "entity_type", "client_id", "account_id")
+    ],
+    "GlobalSecondaryIndexes": [_index(CLIENT_INDEX, "client_id"), _index(ACCOUNT_INDEX, "account_id")],
+    "BillingMode": "PAY_PER_REQUEST",
+}
+"""The table, but for its name."""
+
+# An id has no `#`: neither a portfolio nor a transaction can be named so that its item is another's.
+MARKS = "#recalculation"
+TRANSACTION = "transaction#"
+STAMP, STAMPS = "stamp", "stamps"
+STAMP_BITS = 48
+
+ENTITY_ATTRIBUTES = ("client_id", "account_id", "name", "currency", "benchmark_id", "flow_timing")
+TRANSACTION_ATTRIBUTES = ("type", "trade_date", "amount", "quantity", "security_id", "counterparty_id")
+
+
+# An entity's own item and the series and transactions that belong to it, in order of their keys.
+RANGES: dict[BookEntityType, tuple[str, str]] = {
+    BookEntityType.PORTFOLIO: (BookEntityType.PORTFOLIO, f"{SeriesKind.VALUATION}#9999"),
+    BookEntityType.SECURITY: (f"{SeriesKind.PRICE}#", BookEntityType.SECURITY),
+    BookEntityType.BENCHMARK: (BookEntityType.BENCHMARK, f"{SeriesKind.LEVEL}#9999"),
+}
+
+
+def key(partition: str, sort: str) -> Item:
+    """Return the key of an item."""
+    return {"id": {"S": partition}, "entity_type": {"S": sort}}
+
+
+def sort_key(item: Item) -> str:
+    """Return what tells an item from the others of its partition."""
+    return str(item["entity_type"]["S"])
+
+
+def stamped(item: Item) -> Item:
+    """Return an item of an entity's data with a stamp of its own: a random number, another with each write."""
+    return {**item, STAMP: {"N": str(randbits(STAMP_BITS))}}
+
+
+def stamps(items: Iterable[Item]) -> int:
+    """Return the sum of the stamps of items."""
+    return sum(int(item[STAMP]["N"]) for item in items)
+
+
+def entity_key(asked: EntityKey) -> Item:
+    """Return the key of an entity."""
+    return key(asked.entity_id, asked.entity_type.value)
+
+
+def entity_attributes(entity: Entity) -> Item:
+    """Return what an entity says, but for its key."""
+    given = entity.model_dump(mode="json", include=set(ENTITY_ATTRIBUTES), exclude_none=True)
+    return {name: {"S": value} for name, value in given.items()}
+
+
+def stored_entity(item: Item) -> StoredEntity:
+    """Return the entity of an item."""
+    given = {name: item[name]["S"] for name in ENTITY_ATTRIBUTES if name in item}
+    entity = Entity.model_validate({**given, "entity_type": sort_key(item), "entity_id": item["id"]["S"]})
+    return StoredEntity(entity, item["revision"]["S"], frozenset(item.get("security_ids", {}).get("SS", ())))
+
+
+def transaction_key(portfolio_id: str, transaction_id: str) -> Item:
+    """Return the key of a transaction."""
+    return key(portfolio_id, f"{TRANSACTION}{transaction_id}")
+
+
+def transaction_item(transaction: Transaction) -> Item:
+    """Return the item of a transaction."""
+    item = transaction_key(transaction.portfolio_id, transaction.transaction_id)
+    for name in TRANSACTION_ATTRIBUTES:
+        match getattr(transaction, name):
+            case None:
+                pass
+            case Decimal() as number:
+                # The exponent of a zero says nothing, and can be one that DynamoDB refuses.
+                item[name] = {"N": str(number) if number else "0"}
+            case date() as day:
+                item[name] = {"S": day.isoformat()}
+            case text:
+                item[name] = {"S": str(text)}
+    return item
+
+
+def stored_transaction(item: Item) -> Transaction:
+    """Return the transaction of an item."""
+    given: dict[str, Any] = {name: next(iter(item[name].values())) for name in TRANSACTION_ATTRIBUTES if name in item}
+    return Transaction.model_validate(
+        {
+            **given,
+            "transaction_id": sort_key(item).removeprefix(TRANSACTION),
+            "portfolio_id": item["id"]["S"],
+        }
+    )
+
+
+def chunk_item(kind: SeriesKind, entity_id: str, chunk: Chunk) -> Item:
+    """Return the item of a year of a series."""
+    return {**chunk_key(kind, entity_id, chunk.year), "days": {"B": chunk.data}}
+
+
+def chunk_key(kind: SeriesKind, entity_id: str, year: int) -> Item:
+    """Return the key of a year of a series."""
+    return key(entity_id, f"{kind}#{year:04d}")
+
+
+def stored_chunk(item: Item) -> Chunk:
+    """Return the chunk of an item."""
+    return Chunk(int(sort_key(item).rpartition("#")[2]), item["days"]["B"])
+
+
+def mark_key(portfolio_id: str) -> Item:
+    """Return the key of a portfolio's mark."""
+    return key(MARKS, portfolio_id)
+
+
+def stored_mark(item: Item) -> Mark:
+    """Return the mark of an item."""
+    return Mark(
+        sort_key(item),
+        date.fromisoformat(item["from_date"]["S"]),
+        item["token"]["S"],
+        datetime.fromisoformat(item["marked_at"]["S"]),
+    )

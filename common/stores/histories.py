@@ -1,0 +1,363 @@
+"""An entity's history out of the books: its valuations and flows, and what they depend on."""
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from common.access import Scope
+from common.cache import CalculationCache
+from common.calculations import (
+    Caution,
+    Flows,
+    FlowTiming,
+    LedgerEntry,
+    LedgerError,
+    LedgerHistory,
+    PriceHistory,
+    TransactionType,
+    Valuations,
+    exclude_flows,
+    include_flows,
+    security_history,
+    sum_histories,
+    value_ledger,
+)
+from common.calculations.types import day_date, day_number
+from common.errors import InputNotFoundError, InvalidPortfolioError
+from common.models.books import BookEntityType, EntityKey, StoredEntity, Transaction
+from common.stores.ports import Books, PortfolioBook
+
+READERS = 8
+# Prices of a security at a revision: some 250 kB for ten years of days.
+PRICES_KEPT = 256
+PRICES_SECONDS = 3600.0
+
+PriceCache = CalculationCache[tuple[str, str], PriceHistory]
+
+_FLOWS = frozenset(
+    {
+        TransactionType.DEPOSIT,
+        TransactionType.WITHDRAWAL,
+        TransactionType.TRANSFER_IN,
+        TransactionType.TRANSFER_OUT,
+    }
+)
+_OUTWARD = frozenset({TransactionType.WITHDRAWAL, TransactionType.TRANSFER_OUT})
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What an entity was worth and what went in and out.
+
+    Attributes
+    ----------
+    flow_timing
+        What the valuations hold on the day of a flow.
+    warnings
+        What is doubtful about it.
+    """
+
+    valuations: Valuations
+    flows: Flows
+    flow_timing: FlowTiming
+    warnings: tuple[Caution, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """Everything in the books that an entity's history is made of, at the revisions it has now.
+
+    Attributes
+    ----------
+    entity
+        The entity itself.
+    portfolios
+        An account's portfolios, by id; a portfolio is its own.
+    securities
+        The securities that any of them was ever traded in.
+    benchmark
+        What it is compared with, where the books have it.
+    """
+
+    entity: StoredEntity
+    portfolios: tuple[StoredEntity, ...] = ()
+    securities: tuple[StoredEntity, ...] = ()
+    benchmark: StoredEntity | None = None
+
+    def revisions(self) -> list[Any]:
+        """Return what changes whenever any of it does, as JSON."""
+        found = [self.entity, *self.portfolios, *self.securities]
+        if self.benchmark:
+            found.append(self.benchmark)
+        return [[*each.entity.key, each.revision] for each in found]
+
+
+class BookReader:
+    """Reads histories out of the books.
+
+    Parameters
+    ----------
+    books
+        The books.
+    prices
+        Keeps prices by security and revision: most portfolios hold the same securities.
+    """
+
+    def __init__(self, books: Books, prices: PriceCache | None = None) -> None:
+        self._books = books
+        self._prices = prices or CalculationCache(PRICES_SECONDS, max_entries=PRICES_KEPT)
+
+    def dependencies(self, key: EntityKey, benchmark_id: str | None = None, *, compare: bool = True) -> Dependencies:
+        """Return an entity with everything its history is made of.
+
+        Parameters
+        ----------
+        key
+            Its key.
+        benchmark_id
+            Stands in for its own benchmark.
+        compare
+            Whether a benchmark of the books is wanted at all.
+
+        Raises
+        ------
+        InputNotFoundError
+            The entity or the benchmark is not in the books.
+        """
+        entity = self._books.entities([key]).get(key)
+        if entity is None:
+            raise InputNotFoundError(f"there is no {key.entity_type} {key.entity_id} in the books")
+        portfolios: tuple[StoredEntity, ...] = ()
+        if key.entity_type is BookEntityType.PORTFOLIO:
+            portfolios = (entity,)
+        elif key.entity_type is BookEntityType.ACCOUNT:
+            portfolios = tuple(self._portfolios_of(entity))
+        wanted = [
+            EntityKey(BookEntityType.SECURITY, each)
+            for each in sorted({security for portfolio in portfolios for security in portfolio.security_ids})
+        ]
+        benchmark_id = (benchmark_id or entity.entity.benchmark_id) if compare else None
+        benchmark_key = EntityKey(BookEntityType.BENCHMARK, benchmark_id) if benchmark_id else None
+        scope = Scope(entity.entity.client_id)
+        stored = self._books.entities([*wanted, *([benchmark_key] if benchmark_key else ())])
+        # A security or benchmark of another client is not there: a book may name it, and must not learn its prices.
+        found = {name: each for name, each in stored.items() if scope.sees(each.entity)}
+        if benchmark_key and benchmark_key not in found:
+            raise InputNotFoundError(f"there is no benchmark {benchmark_id} in the books")
+        return Dependencies(
+            entity,
+            portfolios,
+            tuple(found[each] for each in wanted if each in found),
+            found[benchmark_key] if benchmark_key else None,
+        )
+
+    def history(
+        self,
+        of: Dependencies,
+        *,
+        until: date | None,
+        max_price_age_days: int,
+        flow_timing: FlowTiming | None = None,
+    ) -> History:
+        """Return what an entity was worth and what went in and out, up to `until`.
+
+        Parameters
+        ----------
+        of
+            The entity, from `dependencies`.
+        until
+            The last day; the last there is when None.
+        max_price_age_days
+            How long a missing price is carried forward.
+        flow_timing
+            The convention asked for; what the books say of the valuations when None.
+
+        Raises
+        ------
+        InvalidPortfolioError
+            The books cannot be made into a history; the message says why.
+        """
+        last = None if until is None else day_number(until)
+        try:
+            match of.entity.entity.entity_type:
+                case BookEntityType.SECURITY:
+                    security_id = of.entity.entity.entity_id
+                    prices = _until(self._prices_of([of.entity])[security_id], last)
+                    return History(*security_history(prices), FlowTiming.END_OF_DAY)
+                case BookEntityType.ACCOUNT:
+                    return self._account(of, last, max_price_age_days, flow_timing)
+                case _:
+                    return self._portfolio(of, last, max_price_age_days, flow_timing)
+        except LedgerError as error:
+            raise InvalidPortfolioError(str(error)) from None
+
+    def ledger(self, of: Dependencies, *, until: date | None, max_price_age_days: int) -> LedgerHistory:
+        """Return a portfolio's or an account's history as its transactions tell it, with the holdings at its end.
+
+        Raises
+        ------
+        InvalidPortfolioError
+            The transactions cannot be valued; the message says why.
+        """
+        books = {each.entity.entity_id: self._books.portfolio_book(each.entity.entity_id) for each in of.portfolios}
+        try:
+            return self._value(of, books, None if until is None else day_number(until), max_price_age_days)
+        except LedgerError as error:
+            raise InvalidPortfolioError(str(error)) from None
+
+    def benchmark(self, of: Dependencies) -> Valuations | None:
+        """Return the levels of the benchmark."""
+        if of.benchmark is None:
+            return None
+        levels = self._books.levels(of.benchmark.entity.entity_id)
+        if not levels.days.size:
+            raise InvalidPortfolioError(f"the benchmark {of.benchmark.entity.entity_id} has no levels")
+        return levels
+
+    def _portfolios_of(self, account: StoredEntity) -> Iterator[StoredEntity]:
+        """Yield an account's portfolios as they are now: the index that lists them may be a moment late."""
+        keys = [each.entity.key for each in self._books.portfolios_of_account(account.entity.entity_id)]
+        found = self._books.entities(keys)
+        for key in keys:
+            stored = found.get(key)
+            if stored and stored.entity.account_id == account.entity.entity_id:
+                if stored.entity.client_id != account.entity.client_id:
+                    raise InvalidPortfolioError(f"portfolio {key.entity_id} is not of the account's client")
+                yield stored
+
+    def _portfolio(
+        self, of: Dependencies, last: int | None, max_price_age_days: int, asked: FlowTiming | None
+    ) -> History:
+        entity = of.entity.entity
+        book = self._books.portfolio_book(entity.entity_id)
+        if book.valuations is not None:
+            valuations, flows = _valued(book.valuations, book.transactions, last)
+            timing = asked or entity.flow_timing or FlowTiming.AFTER_CLOSE
+            if timing is FlowTiming.AFTER_CLOSE and last is not None:
+                # After the close of the last valuation a flow is beyond the history, not a doubtful part of it.
+                early = flows.days < valuations.days[-1]
+                flows = Flows(flows.days[early], flows.amounts[early])
+            return History(valuations, flows, timing)
+        found = self._value(of, {entity.entity_id: book}, last, max_price_age_days)
+        return _in_timing(found.valuations, found.flows, asked, found.warnings)
+
+    def _account(
+        self, of: Dependencies, last: int | None, max_price_age_days: int, asked: FlowTiming | None
+    ) -> History:
+        """Return the sum of an account's portfolios: the valued ones, and one ledger of all the others."""
+        if not of.portfolios:
+            raise InvalidPortfolioError(f"the account {of.entity.entity.entity_id} has no portfolios")
+        ids = [each.entity.entity_id for each in of.portfolios]
+        with ThreadPoolExecutor(max_workers=READERS) as readers:
+            books = dict(zip(ids, readers.map(self._books.portfolio_book, ids), strict=True))
+        histories = []
+        warnings: tuple[Caution, ...] = ()
+        for portfolio in of.portfolios:
+            book = books[portfolio.entity.entity_id]
+            if book.valuations is None:
+                continue
+            valuations, flows = _valued(book.valuations, book.transactions, last)
+            if (portfolio.entity.flow_timing or FlowTiming.AFTER_CLOSE) is FlowTiming.AFTER_CLOSE:
+                valuations, flows = include_flows(valuations, flows)
+            histories.append((valuations, flows))
+        by_ledger = {name: book for name, book in books.items() if book.valuations is None and book.transactions}
+        if by_ledger:
+            found = self._value(of, by_ledger, last, max_price_age_days)
+            histories.append((found.valuations, found.flows))
+            warnings = found.warnings
+        if not histories:
+            raise InvalidPortfolioError("no portfolio of the account has valuations or transactions")
+        return _in_timing(*sum_histories(histories), asked, warnings)
+
+    def _value(
+        self, of: Dependencies, books: Mapping[str, PortfolioBook], last: int | None, max_price_age_days: int
+    ) -> LedgerHistory:
+        """Return the history of one ledger made of all transactions of `books`, by portfolio.
+
+        A transfer between two of them stays within the ledger. One to a portfolio with valuations of its own leaves
+        it, and meets its opposite when the histories are summed.
+        """
+        entries = [_entry(each, books.keys()) for book in books.values() for each in book.transactions]
+        traded = {entry.security_id for entry in entries if entry.security_id}
+        securities = [each for each in of.securities if each.entity.entity_id in traded]
+        for security in securities:
+            _refuse_other_currency(of.entity, security)
+        return value_ledger(entries, self._prices_of(securities), until=last, max_price_age_days=max_price_age_days)
+
+    def _prices_of(self, securities: Sequence[StoredEntity]) -> Mapping[str, PriceHistory]:
+        def read(security: StoredEntity) -> PriceHistory:
+            name = security.entity.entity_id
+            return self._prices.get_or_compute((name, security.revision), lambda: self._books.prices(name))
+
+        with ThreadPoolExecutor(max_workers=READERS) as readers:
+            return dict(zip((each.entity.entity_id for each in securities), readers.map(read, securities), strict=True))
+
+
+def _entry(transaction: Transaction, own: Set[str]) -> LedgerEntry:
+    return LedgerEntry(
+        type=transaction.type,
+        day=day_number(transaction.trade_date),
+        amount=transaction.amount,
+        quantity=transaction.quantity,
+        security_id=transaction.security_id,
+        internal=transaction.counterparty_id in own,
+        transaction_id=transaction.transaction_id,
+        portfolio_id=transaction.portfolio_id,
+    )
+
+
+def _valued(valuations: Valuations, transactions: Sequence[Transaction], last: int | None) -> tuple[Valuations, Flows]:
+    """Return valuations as they were given, with the flows among the transactions."""
+    days: list[int] = []
+    amounts: list[float] = []
+    for each in transactions:
+        if each.type not in _FLOWS:
+            continue
+        if each.amount is None:
+            raise InvalidPortfolioError(
+                f"{each.type} {each.transaction_id} of {each.security_id} needs an amount: the portfolio is valued by "
+                "valuations, not by prices"
+            )
+        days.append(day_number(each.trade_date))
+        amounts.append(float(-each.amount if each.type in _OUTWARD else each.amount))
+    flows = Flows.from_arrays(days, amounts)
+    if last is None:
+        return valuations, flows
+    kept = valuations.days <= last
+    if not kept.any():
+        first = day_date(int(valuations.days[0]))
+        raise InvalidPortfolioError(
+            f"the first valuation, {first.isoformat()}, is later than as_of_date {day_date(last).isoformat()}"
+        )
+    known = flows.days <= last
+    return Valuations(valuations.days[kept], valuations.values[kept]), Flows(flows.days[known], flows.amounts[known])
+
+
+def _in_timing(
+    valuations: Valuations, flows: Flows, asked: FlowTiming | None, warnings: tuple[Caution, ...]
+) -> History:
+    """Return valuations that include their day's flows under the convention asked for.
+
+    Without the flows in them, as `after_close` has it, they make the same returns as with them by the end of the day.
+    """
+    if asked is FlowTiming.AFTER_CLOSE:
+        return History(*exclude_flows(valuations, flows), asked, warnings)
+    return History(valuations, flows, asked or FlowTiming.END_OF_DAY, warnings)
+
+
+def _until(prices: PriceHistory, last: int | None) -> PriceHistory:
+    if last is None:
+        return prices
+    kept = prices.days <= last
+    return PriceHistory(prices.days[kept], prices.prices[kept], prices.dividends[kept], prices.splits[kept])
+
+
+def _refuse_other_currency(entity: StoredEntity, security: StoredEntity) -> None:
+    ours, theirs = entity.entity.currency, security.entity.currency
+    if ours and theirs and ours != theirs:
+        raise InvalidPortfolioError(
+            f"{security.entity.entity_id} is priced in {theirs}, the {entity.entity.entity_type} is in {ours}; "
+            "amounts are not converted"
+        )
