@@ -14,12 +14,20 @@ class FunctionSettings(BaseModel):
     empty on AWS.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # An error that quoted its input would quote the environment, credentials included.
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """Read the settings from `environ`, the process's own when None."""
         return cls.model_validate(dict(os.environ if environ is None else environ))
+
+    @classmethod
+    def from_env_if_set(cls, environ: Mapping[str, str] | None = None) -> Self | None:
+        """Read the settings of a service that a deployment may lack; None where no required variable is set."""
+        given = os.environ if environ is None else environ
+        required = [field.alias for field in cls.model_fields.values() if field.is_required()]
+        return cls.from_env(given) if any(given.get(name or "") for name in required) else None
 
 
 class PayloadSettings(FunctionSettings):
@@ -44,3 +52,48 @@ class TimeSeriesSettings(FunctionSettings):
     # An explicit endpoint also switches the SDK's endpoint discovery off, which only the service offers.
     write_endpoint: str | None = Field(None, alias="AWS_ENDPOINT_URL_TIMESTREAM_WRITE")
     query_endpoint: str | None = Field(None, alias="AWS_ENDPOINT_URL_TIMESTREAM_QUERY")
+
+
+class BooksSettings(FunctionSettings):
+    """Where the books are kept."""
+
+    table: str = Field(alias="ENTITY_TABLE")
+    dynamodb_endpoint: str | None = Field(None, alias="AWS_ENDPOINT_URL_DYNAMODB")
+
+
+class CacheSettings(FunctionSettings):
+    """Where results that were calculated before are kept, and for how long."""
+
+    table: str = Field(alias="CACHE_TABLE")
+    ttl_seconds: int = Field(7 * 24 * 3600, alias="CACHE_TTL_SECONDS", ge=0, description="0 switches the cache off")
+    dynamodb_endpoint: str | None = Field(None, alias="AWS_ENDPOINT_URL_DYNAMODB")
+
+
+class AuthorizerSettings(FunctionSettings):
+    """How tokens are verified."""
+
+    secret_id: str = Field(alias="JWT_SECRET_ID", description="in Secrets Manager; never the key itself")
+    issuer: str = Field(alias="JWT_ISSUER")
+    audience: str = Field(alias="JWT_AUDIENCE")
+    secrets_endpoint: str | None = Field(None, alias="AWS_ENDPOINT_URL_SECRETS_MANAGER")
+
+
+class ExecutionSettings(FunctionSettings):
+    """The state machine that triggers start."""
+
+    state_machine_arn: str = Field(alias="STATE_MACHINE_ARN")
+    stepfunctions_endpoint: str | None = Field(None, alias="AWS_ENDPOINT_URL_SFN")
+
+
+class QueueSettings(FunctionSettings):
+    """The queue of transactions."""
+
+    queue_url: str = Field(alias="TRANSACTION_QUEUE_URL")
+    sqs_endpoint: str | None = Field(None, alias="AWS_ENDPOINT_URL_SQS")
+
+
+class CalendarSettings(FunctionSettings):
+    """What a business day is, for the nightly run."""
+
+    calendar: str = Field("NYSE", alias="BUSINESS_CALENDAR", description="a market or country; empty: weekends alone")
+    time_zone: str = Field("America/New_York", alias="BUSINESS_TIMEZONE")

@@ -1,110 +1,240 @@
-"""CalculatePortfolio: one portfolio's performance over all periods asked for."""
+"""CalculatePortfolio: the performance of one portfolio, account or security over all periods asked for."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import date
 from functools import lru_cache
 from typing import Any
 
-from common.calculations import Flows, Performance, PeriodPerformance, Valuations, calculate_performance
+from common.access import Scope
+from common.cache import CalculationCache, code_version, fingerprint
+from common.calculations import Flows, FlowTiming, PeriodPerformance, Valuations, calculate_performance
 from common.calculations.types import day_date
-from common.config import PayloadSettings
+from common.config import BooksSettings, CacheSettings, PayloadSettings
 from common.errors import InputNotFoundError, InvalidPortfolioError, StoreError, clip
+from common.models.books import BookEntityType, EntityKey
 from common.models.limits import MAX_SOURCE_BYTES
 from common.models.references import read_cash_flows, read_valuations
 from common.models.request import CalculationOptions, PortfolioInput
-from common.models.results import EntityType
 from common.models.series import CashFlowColumns, ValuationColumns
 from common.observability import logger
+from common.stores.dynamodb_books import book_store
+from common.stores.dynamodb_cache import result_cache
+from common.stores.histories import BookReader, History
+from common.stores.layered_cache import SharedCalculationCache
 from common.stores.ports import PayloadStore
 from common.stores.s3 import payload_store
+from common.warm import kept
 
 # What a failure's row needs besides its message: names of fields, the portfolio's id, the error's class.
-_FAILURE_FRAME_BYTES = 180
+_FAILURE_FRAME_BYTES = 210
 _BENCHMARKS_KEPT = 4
+_RESULTS_KEPT = 1024
+
+CALCULATION_CODE = (
+    "common.calculations",
+    "common.models.request",
+    "common.stores.histories",
+    "tasks.calculate_portfolio",
+)
+"""What a result depends on besides its data: a change of any of it makes what is in the cache worthless."""
 
 
-def calculate_portfolio(event: Mapping[str, Any], payloads: PayloadStore) -> dict[str, Any]:
-    """Calculate one portfolio.
+def calculate_portfolio(
+    event: Mapping[str, Any], payloads: PayloadStore, reader: BookReader, cache: SharedCalculationCache
+) -> dict[str, Any]:
+    """Calculate one portfolio, account or security.
 
     Parameters
     ----------
     event
-        `{request, portfolio, result_bytes, execution}` as `ValidateInput` laid it out.
+        `{request, entity, result_bytes, execution}` as `ValidateInput` laid it out.
     payloads
         Where referenced data is, and where a result goes that is larger than `result_bytes`.
+    reader
+        Reads the history of what comes without its data.
+    cache
+        What was calculated from the same revisions of the books before.
 
     Returns
     -------
     dict
-        `row` (the key of the row) and `result`, or `result_key`.
+        `row` (the key of the row) and `result`, or `result_key`; `cached` where it was read instead of calculated.
 
     Raises
     ------
     InvalidPortfolioError, InputNotFoundError
-        The portfolio's data cannot be used; the message fits the portfolio's share of the state.
+        The entity's data cannot be used; the message fits its share of the state.
     ThrottledError, TransientError
         A store did not answer; try again.
     """
     room = int(event["result_bytes"])
     try:
-        result = _result(event, payloads)
+        result, cached = _result(event, payloads, reader, cache)
     except (InvalidPortfolioError, InputNotFoundError, StoreError) as error:
-        # The failures of all portfolios have to fit into the one state that collects them.
+        # The failures of all entities have to fit into the one state that collects them.
         raise type(error)(_clip_json(str(error), room - _FAILURE_FRAME_BYTES)) from None
     row = {key: result[key] for key in ("entity_type", "entity_id", "calculation_date")}
-    outcome = {"row": row, "result": result}
+    outcome = {"row": row, **({"cached": True} if cached else {}), "result": result}
     if len(json.dumps(outcome, allow_nan=False)) <= room:
         return outcome
-    key = f"results/{event['execution']['name']}/{result['entity_id']}.json"
+    key = f"results/{event['execution']['name']}/{row['entity_type']}/{row['entity_id']}/{row['calculation_date']}.json"
     payloads.put(key, json.dumps(result, allow_nan=False).encode())
-    return {"row": row, "result_key": key}
+    del outcome["result"]
+    return {**outcome, "result_key": key}
 
 
-def handler(event: Mapping[str, Any], context: object, *, payloads: PayloadStore | None = None) -> dict[str, Any]:
+def handler(
+    event: Mapping[str, Any],
+    context: object,
+    *,
+    payloads: PayloadStore | None = None,
+    reader: BookReader | None = None,
+    cache: SharedCalculationCache | None = None,
+) -> dict[str, Any]:
     """Run `calculate_portfolio` as a Lambda function."""
-    outcome = calculate_portfolio(event, payloads or payload_store(PayloadSettings.from_env()))
+    outcome = calculate_portfolio(
+        event,
+        payloads or payload_store(PayloadSettings.from_env()),
+        reader or book_reader(BooksSettings.from_env()),
+        cache or calculation_cache(CacheSettings.from_env()),
+    )
     logger().info(
         "CalculatePortfolio",
         extra={
             "execution_name": event["execution"]["name"],
             "request_id": event["request"]["request_id"],
+            "cached": outcome.get("cached", False),
             **outcome["row"],
         },
     )
     return outcome
 
 
-def _result(event: Mapping[str, Any], payloads: PayloadStore) -> dict[str, Any]:
-    shared = dict(event["request"])
-    benchmark = shared.pop("benchmark")
-    options = CalculationOptions.model_validate(shared)
-    document = event["portfolio"]
-    if "key" in document:
-        document = json.loads(payloads.get(document["key"]))
-    portfolio = PortfolioInput.model_validate(document)
-    valuations = _valuations(portfolio, payloads)
-    flows = _flows(portfolio, payloads)
-    as_of = options.as_of_date or day_date(int(valuations.days[-1]))
-    if day_date(int(valuations.days[0])) > as_of:
-        first = day_date(int(valuations.days[0])).isoformat()
-        raise InvalidPortfolioError(f"the first valuation, {first}, is later than as_of_date {as_of.isoformat()}")
-    performance = calculate_performance(
-        valuations, flows, options.periods(as_of), options.conventions, _benchmark(benchmark, payloads)
+@kept
+def book_reader(settings: BooksSettings) -> BookReader:
+    """Return the reader of these settings; a warm function keeps it, and the prices it has read."""
+    return BookReader(book_store(settings))
+
+
+@kept
+def calculation_cache(settings: CacheSettings) -> SharedCalculationCache:
+    """Return the cache of these settings; a warm function keeps it."""
+    local: CalculationCache[str, dict[str, Any]] = CalculationCache(
+        settings.ttl_seconds, max_entries=_RESULTS_KEPT if settings.ttl_seconds else 0
     )
+    return SharedCalculationCache(local, result_cache(settings))
+
+
+def _result(
+    event: Mapping[str, Any], payloads: PayloadStore, reader: BookReader, cache: SharedCalculationCache
+) -> tuple[dict[str, Any], bool]:
+    shared = dict(event["request"])
+    benchmark, client_id = shared.pop("benchmark"), shared.pop("client_id")
+    options = CalculationOptions.model_validate(shared)
+    entity = event["entity"]
+    if "portfolio" in entity or "key" in entity:
+        who, what = _given(entity, options, benchmark, payloads)
+        cached = False
+    else:
+        who, what, cached = _of_the_books(entity, options, benchmark, Scope(client_id), payloads, reader, cache)
     return {
-        "entity_type": EntityType.PORTFOLIO.value,
-        "entity_id": portfolio.portfolio_id,
-        "calculation_date": as_of.isoformat(),
+        "entity_type": entity["entity_type"],
+        "entity_id": entity["entity_id"],
         "calculation_method": options.calculation_method.value,
         "request_id": options.request_id,
-        "flow_timing": options.flow_timing.value,
         "risk_free_rate": options.risk_free_rate,
+        **who,
+        **what,
+    }, cached
+
+
+def _given(
+    entity: Mapping[str, Any], options: CalculationOptions, benchmark: Mapping[str, Any] | None, payloads: PayloadStore
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Calculate a portfolio that comes with its data."""
+    document = entity["portfolio"] if "portfolio" in entity else json.loads(payloads.get(entity["key"]))
+    portfolio = PortfolioInput.model_validate(document)
+    history = History(
+        _valuations(portfolio, payloads), _flows(portfolio, payloads), options.flow_timing or FlowTiming.AFTER_CLOSE
+    )
+    who = {
         "benchmark_id": benchmark["benchmark_id"] if benchmark else None,
         "currency": portfolio.currency,
         "client_id": portfolio.client_id,
         "account_id": portfolio.account_id,
-        **_performance(performance),
+    }
+    return who, _calculated(history, options, options.as_of_date, _benchmark(benchmark, payloads))
+
+
+def _of_the_books(
+    reference: Mapping[str, Any],
+    options: CalculationOptions,
+    benchmark: Mapping[str, Any] | None,
+    scope: Scope,
+    payloads: PayloadStore,
+    reader: BookReader,
+    cache: SharedCalculationCache,
+) -> tuple[dict[str, Any], dict[str, Any], bool]:
+    """Calculate an entity whose data are in the books, unless that was done before at the same revisions of them."""
+    key = EntityKey(BookEntityType(reference["entity_type"]), reference["entity_id"])
+    given = benchmark if benchmark and ("valuations" in benchmark or "key" in benchmark) else None
+    depends = reader.dependencies(key, benchmark["benchmark_id"] if benchmark else None, compare=given is None)
+    entity = depends.entity.entity
+    if not scope.owns(entity):
+        raise InputNotFoundError(f"there is no {key.entity_type} {key.entity_id} in the books")
+    as_of = date.fromisoformat(reference["as_of_date"]) if "as_of_date" in reference else options.as_of_date
+
+    def compute() -> dict[str, Any]:
+        history = reader.history(
+            depends,
+            until=as_of,
+            max_price_age_days=options.max_price_age_days,
+            flow_timing=options.flow_timing,
+        )
+        levels = _benchmark(given, payloads) if given else reader.benchmark(depends)
+        return _calculated(history, options, as_of, levels)
+
+    who = {
+        "benchmark_id": given["benchmark_id"] if given else depends.benchmark and depends.benchmark.entity.entity_id,
+        "currency": entity.currency,
+        "client_id": entity.client_id,
+        "account_id": entity.account_id,
+    }
+    determined_by = (
+        code_version(CALCULATION_CODE),
+        depends.revisions(),
+        options.model_dump(mode="json", exclude={"request_id", "as_of_date"}),
+        as_of and as_of.isoformat(),
+        given,
+    )
+    what, cached = cache.get_or_compute(fingerprint(*determined_by), compute)
+    return who, what, cached
+
+
+def _calculated(
+    history: History, options: CalculationOptions, as_of: date | None, benchmark: Valuations | None
+) -> dict[str, Any]:
+    first, last = (day_date(int(day)) for day in (history.valuations.days[0], history.valuations.days[-1]))
+    as_of = as_of or last
+    if first > as_of:
+        raise InvalidPortfolioError(
+            f"the first valuation, {first.isoformat()}, is later than as_of_date {as_of.isoformat()}"
+        )
+    performance = calculate_performance(
+        history.valuations,
+        history.flows,
+        options.periods(as_of),
+        options.conventions(history.flow_timing),
+        benchmark,
+    )
+    return {
+        "calculation_date": as_of.isoformat(),
+        "flow_timing": history.flow_timing.value,
+        "periods_per_year": performance.periods_per_year,
+        "periods": {period.label: _period(period) for period in performance.periods},
+        "warnings": sorted({*performance.warnings, *history.warnings}),
     }
 
 
@@ -134,14 +264,6 @@ def _benchmark(benchmark: Mapping[str, Any] | None, payloads: PayloadStore) -> V
 def _stored_benchmark(key: str, payloads: PayloadStore) -> Valuations:
     """Read a benchmark once for all portfolios of a warm function; its key is made of its content."""
     return ValuationColumns.model_validate(json.loads(payloads.get(key))["valuations"]).valuations()
-
-
-def _performance(performance: Performance) -> dict[str, Any]:
-    return {
-        "periods_per_year": performance.periods_per_year,
-        "periods": {period.label: _period(period) for period in performance.periods},
-        "warnings": list(performance.warnings),
-    }
 
 
 def _period(period: PeriodPerformance) -> dict[str, Any]:

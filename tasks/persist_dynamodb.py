@@ -13,12 +13,12 @@ from common.stores.s3 import payload_store
 
 
 def persist_dynamodb(event: Mapping[str, Any], payloads: PayloadStore, results: ResultStore) -> dict[str, Any]:
-    """Write the rows of all portfolios that were calculated.
+    """Write the rows of all entities that were calculated.
 
     Parameters
     ----------
     event
-        `{run, portfolios}`: the execution, and what its iterations handed on.
+        `{run, entities}`: the execution, and what its iterations handed on.
 
     Returns
     -------
@@ -32,7 +32,7 @@ def persist_dynamodb(event: Mapping[str, Any], payloads: PayloadStore, results: 
     StoreError
         The store refuses a row for good.
     """
-    report = results.write(rows_of(event["portfolios"], payloads), Run.model_validate(event["run"]))
+    report = results.write(rows_of(event["entities"], payloads), Run.model_validate(event["run"]))
     return {"written": report.written, "superseded": report.superseded}
 
 

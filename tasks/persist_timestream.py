@@ -19,12 +19,12 @@ _REJECTIONS_TOLD = 20
 def persist_timestream(
     event: Mapping[str, Any], payloads: PayloadStore, time_series: TimeSeriesStore
 ) -> dict[str, Any]:
-    """Write the records of all portfolios that were calculated.
+    """Write the records of all entities that were calculated.
 
     Parameters
     ----------
     event
-        `{run, portfolios}`: the execution, and what its iterations handed on.
+        `{run, entities}`: the execution, and what its iterations handed on.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def persist_timestream(
     StoreError
         The store refuses this for good.
     """
-    report = time_series.write(rows_of(event["portfolios"], payloads), Run.model_validate(event["run"]))
+    report = time_series.write(rows_of(event["entities"], payloads), Run.model_validate(event["run"]))
     for rejected in report.rejected:
         logger().warning("RejectedRecord", extra={**event["run"], **asdict(rejected)})
     return {

@@ -1,25 +1,33 @@
-"""ValidateInput: from a request to the portfolios to calculate, each small enough for its share of the state."""
+"""ValidateInput: from a request to the entities to calculate, each small enough for its share of the state."""
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
-from common.config import PayloadSettings
+from common.access import Buckets, Scope
+from common.config import BooksSettings, PayloadSettings
 from common.errors import Fault, InputNotFoundError, InvalidPortfolioError, InvalidRequestError
-from common.models.limits import MAX_SOURCE_BYTES, STATE_BUDGET_BYTES
+from common.models.books import BookEntityType
+from common.models.limits import MAX_PORTFOLIOS, MAX_SOURCE_BYTES, STATE_BUDGET_BYTES
 from common.models.references import read_portfolios, read_valuations
-from common.models.request import BenchmarkInput, CalculationRequest, PortfolioInput, parse_portfolios
+from common.models.request import CalculationRequest, EntityReference, parse_portfolios
+from common.models.results import EntityType
 from common.models.series import Source, ValuationColumns
 from common.observability import logger
-from common.stores.ports import PayloadStore
+from common.ownership import benchmark_named, files, files_of, look_up, named, portfolios_named, unreadable
+from common.stores.dynamodb_books import book_store
+from common.stores.ports import Books, PayloadStore
 from common.stores.s3 import payload_store
 
 # The benchmark stands in the input of every iteration and so in the history as often: only a small one travels there.
 INLINE_BENCHMARK_BYTES = 2_048
 
 
-def validate_input(document: object, execution_name: str, payloads: PayloadStore) -> dict[str, Any]:
+def validate_input(
+    document: object, execution_name: str, payloads: PayloadStore, books: Books, buckets: Buckets
+) -> dict[str, Any]:
     """Validate a request and lay out the work.
 
     Parameters
@@ -30,12 +38,17 @@ def validate_input(document: object, execution_name: str, payloads: PayloadStore
         Stands in for a request id that was not given.
     payloads
         Where to put what does not fit, under a name made of its content: a retry writes the same objects.
+    books
+        Who owns what; asked where the request is bound to a client.
+    buckets
+        What a request that is bound to a client may refer to.
 
     Returns
     -------
     dict
-        `request` (what all portfolios share), `max_concurrency`, `result_bytes` (what each iteration may return
-        inline) and `portfolios`, each whole or as `{portfolio_id, key}`.
+        `request` (what all entities share), `max_concurrency`, `result_bytes` (what each iteration may return
+        inline) and `entities`: `{entity_type, entity_id}` each, with its data as `portfolio` or under `key` where the
+        request has them, and with an `as_of_date` of its own where it has one.
 
     Raises
     ------
@@ -45,11 +58,14 @@ def validate_input(document: object, execution_name: str, payloads: PayloadStore
         A store did not answer; try again.
     """
     request = CalculationRequest.parse(document)
-    portfolios = _portfolios(request, payloads)
-    shared = request.model_dump(mode="json", exclude={"portfolios", "benchmark", "max_concurrency"})
+    scope = Scope(request.client_id)
+    _refuse(unreadable(files(request), scope, buckets))  # before anything is read
+    items = _portfolios(request, scope, payloads, books, buckets) if request.portfolios else _entities(request, books)
+    shared = request.model_dump(
+        mode="json", exclude={"portfolios", "benchmark", "max_concurrency", "entity_type", "entity_ids", "entities"}
+    )
     shared["request_id"] = request.request_id or execution_name
-    shared["benchmark"] = _benchmark(request.benchmark, payloads)
-    items = [portfolio.model_dump(mode="json", exclude_none=True) for portfolio in portfolios]
+    shared["benchmark"] = _benchmark(request, scope, payloads, books)
     plan = {
         "request": shared,
         "max_concurrency": request.max_concurrency,
@@ -58,39 +74,105 @@ def validate_input(document: object, execution_name: str, payloads: PayloadStore
     budget = STATE_BUDGET_BYTES - len(_json(plan))
     if sum(len(_json(item)) + 1 for item in items) > budget:
         items = [_travels(item, payloads, budget // len(items)) for item in items]
-    return {**plan, "portfolios": items}
+    return {**plan, "entities": items}
 
 
-def handler(event: Mapping[str, Any], context: object, *, payloads: PayloadStore | None = None) -> dict[str, Any]:
+def handler(
+    event: Mapping[str, Any],
+    context: object,
+    *,
+    payloads: PayloadStore | None = None,
+    books: Books | None = None,
+    buckets: Buckets | None = None,
+) -> dict[str, Any]:
     """Run `validate_input` as a Lambda function on `{request, execution}`."""
     execution = event["execution"]
-    plan = validate_input(event["request"], execution["name"], payloads or payload_store(PayloadSettings.from_env()))
+    plan = validate_input(
+        event["request"],
+        execution["name"],
+        payloads or payload_store(PayloadSettings.from_env()),
+        books or book_store(BooksSettings.from_env()),
+        buckets or Buckets.from_env(),
+    )
     logger().info(
         "ValidateInput",
         extra={
             "execution_name": execution["name"],
             "request_id": plan["request"]["request_id"],
-            "portfolios": len(plan["portfolios"]),
+            "entities": len(plan["entities"]),
         },
     )
     return plan
 
 
-def _portfolios(request: CalculationRequest, payloads: PayloadStore) -> list[PortfolioInput]:
-    if isinstance(request.portfolios, list):
-        return request.portfolios
-    path, source = "$.portfolios", request.portfolios
-    try:
-        documents = read_portfolios(payloads.get_uri(source.source, max_bytes=MAX_SOURCE_BYTES), source)
-    except (InvalidPortfolioError, InputNotFoundError) as error:
-        raise InvalidRequestError([Fault(f"{path}.source", str(error))]) from None
-    return parse_portfolios(documents, path)
+def _refuse(faults: Sequence[Fault]) -> None:
+    if faults:
+        raise InvalidRequestError(faults)
 
 
-def _benchmark(benchmark: BenchmarkInput | None, payloads: PayloadStore) -> dict[str, Any] | None:
-    """Read the benchmark once for all portfolios; a large one travels by its key."""
+def _portfolios(
+    request: CalculationRequest, scope: Scope, payloads: PayloadStore, books: Books, buckets: Buckets
+) -> list[dict[str, Any]]:
+    """Return the portfolios that come with their data."""
+    path, portfolios = "$.portfolios", request.portfolios
+    if isinstance(portfolios, Source):
+        try:
+            documents = read_portfolios(payloads.get_uri(portfolios.source, max_bytes=MAX_SOURCE_BYTES), portfolios)
+        except (InvalidPortfolioError, InputNotFoundError) as error:
+            raise InvalidRequestError([Fault(f"{path}.source", str(error))]) from None
+        portfolios = parse_portfolios(documents, path)
+        _refuse(unreadable(files_of(portfolios), scope, buckets))
+    assert portfolios is not None
+    if request.client_id:
+        owned, faults = look_up(portfolios_named(portfolios), books, scope.owns)
+        _refuse(faults)
+        portfolios = [
+            # Whose a portfolio is stands in the books, whatever the request says of it.
+            each.model_copy(update={"client_id": entity.client_id, "account_id": entity.account_id})
+            for each, entity in zip(portfolios, owned, strict=True)
+        ]
+    return [
+        {
+            "entity_type": EntityType.PORTFOLIO.value,
+            "entity_id": each.portfolio_id,
+            "portfolio": each.model_dump(mode="json", exclude_none=True),
+        }
+        for each in portfolios
+    ]
+
+
+def _entities(request: CalculationRequest, books: Books) -> list[dict[str, Any]]:
+    """Return the entities whose data are in the books."""
+    references = request.references()
+    if references is None:
+        assert request.client_id is not None
+        found = books.entities_of_client(request.client_id, BookEntityType(request.entity_type))
+        references = [
+            EntityReference(entity_type=request.entity_type, entity_id=each.entity.entity_id, as_of_date=None)
+            for each in islice(found, MAX_PORTFOLIOS + 1)
+        ]
+        if not references:
+            raise InvalidRequestError([Fault("$.client_id", f"{request.client_id} has no {request.entity_type}")])
+        if len(references) > MAX_PORTFOLIOS:
+            message = f"{request.client_id} has over {MAX_PORTFOLIOS}: name as many in entity_ids"
+            raise InvalidRequestError([Fault("$.client_id", message)])
+    elif request.client_id:
+        _, faults = look_up(named(request), books, Scope(request.client_id).owns)
+        _refuse(faults)
+    return [each.model_dump(mode="json", exclude_none=True) for each in references]
+
+
+def _benchmark(
+    request: CalculationRequest, scope: Scope, payloads: PayloadStore, books: Books
+) -> dict[str, Any] | None:
+    """Read the benchmark once for all portfolios; a large one travels by its key, one of the books by its id."""
+    benchmark = request.benchmark
     if benchmark is None:
         return None
+    if benchmark.valuations is None:
+        _, faults = look_up(benchmark_named(request), books, scope.sees)
+        _refuse(faults)
+        return {"benchmark_id": benchmark.benchmark_id}
     path = "$.benchmark.valuations"
     columns = benchmark.valuations
     if isinstance(columns, Source):
@@ -111,10 +193,13 @@ def _benchmark(benchmark: BenchmarkInput | None, payloads: PayloadStore) -> dict
 
 def _travels(item: dict[str, Any], payloads: PayloadStore, share: int) -> dict[str, Any]:
     """Return `item` where it fits into `share` bytes, otherwise its key."""
-    body = _json(item)
-    if len(body) < share:
+    if "portfolio" not in item or len(_json(item)) < share:
         return item
-    return {"portfolio_id": item["portfolio_id"], "key": _put(body, payloads)}
+    return {
+        "entity_type": item["entity_type"],
+        "entity_id": item["entity_id"],
+        "key": _put(_json(item["portfolio"]), payloads),
+    }
 
 
 def _put(body: bytes, payloads: PayloadStore) -> str:

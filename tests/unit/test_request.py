@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from common.calculations import FlowTiming
 from common.errors import InvalidRequestError
 from common.models.limits import MAX_PORTFOLIOS
 from common.models.request import CalculationRequest
@@ -33,7 +32,7 @@ def test_defaults() -> None:
     found = CalculationRequest.parse(request())
     assert found.time_periods == ["MTD", "QTD", "YTD", "1Y", "3Y", "5Y", "10Y", "ITD"]
     assert found.calculation_method is CalculationMethod.DAILY
-    assert found.flow_timing is FlowTiming.AFTER_CLOSE
+    assert found.flow_timing is None  # as the data say
     assert (found.max_concurrency, found.risk_free_rate, found.as_of_date) == (10, 0.0, None)
     assert isinstance(found.portfolios, list)
     series = found.portfolios[0].valuations
@@ -173,3 +172,44 @@ def test_a_local_file_is_for_the_command_line_alone() -> None:
     assert isinstance(found.portfolios, list)
     assert isinstance(found.portfolios[0].valuations, Source)
     assert "perfcalc run" in faults(document)[0]
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ({}, "$: give portfolios, entity_ids, entities or a client_id"),
+        ({"entity_ids": []}, "$.entity_ids: must have at least 1 item(s)"),
+        ({"entity_ids": ["a", "b", "a"]}, "$.entity_ids: a stands twice"),
+        ({"entities": [{"entity_id": "a"}] * 2}, "$: a stands twice in entities"),
+        ({"entities": [{"entity_id": "a", "entity_type": "fund"}]}, "$.entities[0].entity_type: must be 'portfolio'"),
+        ({"entity_ids": ["a"], "entities": [{"entity_id": "a"}]}, "$: give one of entity_ids, entities"),
+        (request(entity_ids=["a"]), "$: give one of portfolios, entity_ids"),
+        (request(entity_type="account"), "$: portfolios given with their data are portfolios"),
+        ({"entity_ids": ["a"], "benchmark": {}}, "$.benchmark: give valuations, or the benchmark_id"),
+        ({"entity_ids": ["a"], "client_id": "a/b"}, "$.client_id: must match"),
+        ({"entity_ids": ["a"], "max_price_age_days": -1}, "$.max_price_age_days: must be at least 0"),
+    ],
+)
+def test_what_is_asked_by_id_must_be_asked_once(document: dict[str, Any], expected: str) -> None:
+    assert faults(document)[0].startswith(expected)
+
+
+def test_ids_alone_are_portfolios() -> None:
+    found = CalculationRequest.parse({"entity_ids": ["a", "b"]}).references()
+    assert found is not None
+    assert [(each.entity_type.value, each.entity_id, each.as_of_date) for each in found] == [
+        ("portfolio", "a", None),
+        ("portfolio", "b", None),
+    ]
+
+
+def test_one_entity_may_be_asked_for_as_of_several_dates() -> None:
+    entities = [{"entity_id": "a", "as_of_date": f"2024-01-0{day}"} for day in (1, 2)]
+    found = CalculationRequest.parse({"entities": entities}).references()
+    assert found is not None
+    assert len(found) == 2
+
+
+def test_a_client_alone_asks_for_everything() -> None:
+    found = CalculationRequest.parse({"client_id": "acme", "entity_type": "account"})
+    assert (found.references(), found.client_id) == (None, "acme")

@@ -5,10 +5,15 @@ from typing import Any
 
 import pytest
 
+from common.access import Buckets
+from common.cache import CalculationCache
 from common.errors import InputNotFoundError, InvalidPortfolioError, InvalidRequestError
 from common.models.limits import MAX_PORTFOLIOS, STATE_BUDGET_BYTES, STATE_PAYLOAD_BYTES
 from common.models.results import ResultRow
+from common.stores.histories import BookReader
+from common.stores.layered_cache import SharedCalculationCache
 from common.stores.memory import InMemoryPayloadStore, InMemoryResultStore
+from common.stores.memory_books import InMemoryBooks
 from tasks import calculate_portfolio, persist_dynamodb, validate_input
 
 EXECUTION = {"name": "run-1"}
@@ -27,9 +32,18 @@ def request(count: int = 1, days: int = 20, **changes: Any) -> dict[str, Any]:
     return {"request_id": "r", "time_periods": ["ITD", "MTD"], "portfolios": portfolios, **changes}
 
 
-def plan(document: object, payloads: InMemoryPayloadStore | None = None) -> dict[str, Any]:
+BUCKETS = Buckets(PAYLOAD_BUCKET="payloads", UPLOAD_BUCKET="uploads")
+
+
+def plan(
+    document: object, payloads: InMemoryPayloadStore | None = None, books: InMemoryBooks | None = None
+) -> dict[str, Any]:
     return validate_input.handler(
-        {"request": document, "execution": EXECUTION}, None, payloads=payloads or InMemoryPayloadStore()
+        {"request": document, "execution": EXECUTION},
+        None,
+        payloads=payloads or InMemoryPayloadStore(),
+        books=books or InMemoryBooks(),
+        buckets=BUCKETS,
     )
 
 
@@ -39,23 +53,38 @@ def iterations(planned: dict[str, Any]) -> list[dict[str, Any]]:
         {
             "request": planned["request"],
             "result_bytes": planned["result_bytes"],
-            "portfolio": portfolio,
+            "entity": entity,
             "execution": EXECUTION,
         }
-        for portfolio in planned["portfolios"]
+        for entity in planned["entities"]
     ]
+
+
+def calculated(
+    event: dict[str, Any],
+    payloads: InMemoryPayloadStore,
+    books: InMemoryBooks | None = None,
+    cache: SharedCalculationCache | None = None,
+) -> dict[str, Any]:
+    return calculate_portfolio.handler(
+        event,
+        None,
+        payloads=payloads,
+        reader=BookReader(books or InMemoryBooks()),
+        cache=cache or SharedCalculationCache(CalculationCache(3600), None),
+    )
 
 
 def calculate(document: object, payloads: InMemoryPayloadStore | None = None) -> list[dict[str, Any]]:
     payloads = payloads or InMemoryPayloadStore()
-    return [calculate_portfolio.handler(each, None, payloads=payloads) for each in iterations(plan(document, payloads))]
+    return [calculated(each, payloads) for each in iterations(plan(document, payloads))]
 
 
 def test_a_small_request_travels_inline() -> None:
     payloads = InMemoryPayloadStore()
     found = plan(request(2), payloads)
     assert payloads.objects == {}
-    assert [each["portfolio_id"] for each in found["portfolios"]] == ["p-0", "p-1"]
+    assert [each["entity_id"] for each in found["entities"]] == ["p-0", "p-1"]
     assert found["max_concurrency"] == 10
     assert found["request"]["request_id"] == "r"
 
@@ -70,7 +99,7 @@ def test_what_does_not_fit_the_state_travels_by_key() -> None:
     payloads = InMemoryPayloadStore()
     found = plan(request(200, days=300), payloads)
     assert len(json.dumps(found)) < STATE_PAYLOAD_BYTES
-    assert all(set(each) == {"portfolio_id", "key"} for each in found["portfolios"])
+    assert all(set(each) == {"entity_type", "entity_id", "key"} for each in found["entities"])
     again = plan(request(200, days=300), payloads)
     assert again == found
     assert len(payloads.objects) == 200
@@ -82,8 +111,8 @@ def test_the_largest_request_fits_the_state() -> None:
     payloads = InMemoryPayloadStore()
     found = plan(request(portfolios=portfolios), payloads)
     assert len(json.dumps(found)) < STATE_PAYLOAD_BYTES
-    outcomes = [calculate_portfolio.handler(each, None, payloads=payloads) for each in iterations(found)]
-    assert len(json.dumps({**found, "portfolios": outcomes})) < STATE_PAYLOAD_BYTES
+    outcomes = [calculated(each, payloads) for each in iterations(found)]
+    assert len(json.dumps({**found, "entities": outcomes})) < STATE_PAYLOAD_BYTES
 
 
 def test_the_benchmark_is_read_once() -> None:
@@ -139,7 +168,7 @@ def test_portfolios_of_a_file() -> None:
     body = "portfolio_id,date,value,cash_flow\na,2024-01-02,1000,\na,2024-01-03,1010,5\nb,2024-01-02,1,\n"
     payloads = InMemoryPayloadStore({"s3://b/p.csv": body.encode()})
     found = plan(request(portfolios={"source": "s3://b/p.csv"}), payloads)
-    assert [each["portfolio_id"] for each in found["portfolios"]] == ["a", "b"]
+    assert [each["entity_id"] for each in found["entities"]] == ["a", "b"]
 
 
 def test_a_result_has_every_field_of_the_row() -> None:
@@ -161,9 +190,9 @@ def test_a_result_too_large_for_its_share_travels_by_key() -> None:
     payloads = InMemoryPayloadStore()
     document = request(60, time_periods=["ITD", "MTD", "QTD", "YTD", "1Y", "3Y", "5Y", "10Y"])
     outcomes = calculate(document, payloads)
-    assert outcomes[0]["result_key"] == "results/run-1/p-0.json"
+    assert outcomes[0]["result_key"] == "results/run-1/portfolio/p-0/2024-01-20.json"
     results = InMemoryResultStore()
-    report = persist_dynamodb.handler({"run": RUN, "portfolios": outcomes}, None, payloads=payloads, results=results)
+    report = persist_dynamodb.handler({"run": RUN, "entities": outcomes}, None, payloads=payloads, results=results)
     assert report == {"written": 60, "superseded": 0}
 
 
@@ -199,8 +228,8 @@ def test_the_failures_of_the_largest_request_fit_the_state() -> None:
     payloads = InMemoryPayloadStore()
     for each in iterations(plan(request(portfolios=portfolios), payloads)):
         with pytest.raises(InputNotFoundError) as caught:
-            calculate_portfolio.handler(each, None, payloads=payloads)
-        frame = {"entity_id": each["portfolio"]["portfolio_id"], "error": "InvalidPortfolioError"}
+            calculated(each, payloads)
+        frame = {"entity_type": "portfolio", "entity_id": each["entity"]["entity_id"], "error": "InvalidPortfolioError"}
         failures.append({"failure": {**frame, "message": str(caught.value)}})
     assert len(json.dumps(failures)) < STATE_BUDGET_BYTES
 
@@ -208,7 +237,7 @@ def test_the_failures_of_the_largest_request_fit_the_state() -> None:
 def test_only_what_was_calculated_is_kept() -> None:
     outcomes = [*calculate(request(2)), {"failure": {"entity_id": "p-9", "error": "X", "message": "y"}}]
     results = InMemoryResultStore()
-    event = {"run": RUN, "portfolios": outcomes}
+    event = {"run": RUN, "entities": outcomes}
     first = persist_dynamodb.handler(event, None, payloads=InMemoryPayloadStore(), results=results)
     again = persist_dynamodb.handler(event, None, payloads=InMemoryPayloadStore(), results=results)
     assert first == again == {"written": 2, "superseded": 0}

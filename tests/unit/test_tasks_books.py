@@ -1,0 +1,461 @@
+"""The tasks on the books: what is calculated by id alone, whose it may be, and what is not calculated twice."""
+
+import json
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from common.cache import CalculationCache
+from common.calculations import PriceHistory, TransactionType
+from common.errors import InputNotFoundError, InvalidPortfolioError, InvalidRequestError, ThrottledError
+from common.models.books import DayValue, Entity, SeriesKind, Transaction
+from common.models.limits import MAX_PORTFOLIOS
+from common.stores.histories import BookReader
+from common.stores.layered_cache import SharedCalculationCache
+from common.stores.memory import InMemoryPayloadStore
+from common.stores.memory_books import InMemoryBooks
+from common.stores.memory_cache import InMemoryResultCache
+from tasks import calculate_portfolio
+from tests.unit.test_tasks import calculated, iterations, plan
+
+FIRST = date(2024, 1, 1)
+T = TransactionType
+
+
+def entity(kind: str, name: str, **changes: Any) -> Entity:
+    own = {"account": {"account_id": name}, "client": {"client_id": name}}.get(kind, {})
+    return Entity.model_validate({"entity_type": kind, "entity_id": name, **own, **changes})
+
+
+def days(count: int = 60) -> list[date]:
+    found = (FIRST + timedelta(days=index) for index in range(count * 2))
+    return [day for day in found if day.weekday() < 5][:count]
+
+
+def moves(start: float, step: float, count: int = 60) -> list[DayValue]:
+    return [DayValue(day, Decimal(f"{start + step * index:.2f}")) for index, day in enumerate(days(count))]
+
+
+def transaction(name: str, portfolio: str, kind: TransactionType, day: date, **fields: Any) -> Transaction:
+    return Transaction.model_validate(
+        {"transaction_id": name, "portfolio_id": portfolio, "type": kind, "trade_date": day.isoformat(), **fields}
+    )
+
+
+@pytest.fixture
+def books() -> InMemoryBooks:
+    """Return the books of acme (a traded and a valued portfolio in one account) and of globex (one portfolio)."""
+    made = InMemoryBooks()
+    for each in (
+        entity("security", "AAPL", currency="USD"),
+        entity("security", "OWN", client_id="globex"),
+        entity("benchmark", "SP500"),
+        entity("portfolio", "traded", client_id="acme", account_id="joint", currency="USD"),
+        entity("portfolio", "valued", client_id="acme", account_id="joint"),
+        entity("account", "joint", client_id="acme"),
+        entity("portfolio", "theirs", client_id="globex", account_id="theirs"),
+    ):
+        made.put_entity(each)
+    made.write_series(SeriesKind.PRICE, "AAPL", moves(100.0, 1.0))
+    made.write_series(SeriesKind.LEVEL, "SP500", [DayValue(date(2023, 12, 29), Decimal(1000)), *moves(1000.0, 2.0)])
+    made.write_series(SeriesKind.VALUATION, "valued", moves(5000.0, 10.0))
+    made.write_series(SeriesKind.VALUATION, "theirs", moves(777.0, 1.0))
+    made.record(
+        "traded",
+        [
+            transaction("t-1", "traded", T.DEPOSIT, days()[0], amount=1000),
+            transaction("t-2", "traded", T.BUY, days()[0], amount=1000, quantity=10, security_id="AAPL"),
+            transaction("t-3", "traded", T.DEPOSIT, days()[20], amount=500),
+        ],
+    )
+    return made
+
+
+def request(**changes: Any) -> dict[str, Any]:
+    return {"request_id": "r", "time_periods": ["ITD"], **changes}
+
+
+def run(books: InMemoryBooks, cache: SharedCalculationCache | None = None, **changes: Any) -> list[dict[str, Any]]:
+    payloads = InMemoryPayloadStore()
+    planned = plan(request(**changes), payloads, books)
+    return [calculated(each, payloads, books, cache) for each in iterations(planned)]
+
+
+def refused(books: InMemoryBooks, **changes: Any) -> list[str]:
+    with pytest.raises(InvalidRequestError) as caught:
+        plan(request(**changes), books=books)
+    return [str(fault) for fault in caught.value.faults]
+
+
+def test_a_portfolio_is_valued_by_its_transactions(books: InMemoryBooks) -> None:
+    (outcome,) = run(books, entity_ids=["traded"])
+    found = outcome["result"]
+    # Ten shares from 100 to 159; the deposit of 500 lies as cash from the 21st day (120) on.
+    growth = (1200 / 1000) * ((1590 + 500) / (1200 + 500))
+    assert found["periods"]["ITD"]["twr"] == pytest.approx(growth - 1, abs=1e-14)
+    assert found["flow_timing"] == "end_of_day"
+    assert found["calculation_date"] == days()[-1].isoformat()
+    assert (found["client_id"], found["account_id"], found["currency"]) == ("acme", "joint", "USD")
+    assert found["warnings"] == []
+
+
+def test_asked_for_another_timing_it_gives_the_same_returns(books: InMemoryBooks) -> None:
+    results = [
+        run(books, entity_ids=["traded"], flow_timing=each)[0]["result"] for each in ("end_of_day", "after_close")
+    ]
+    assert [each["flow_timing"] for each in results] == ["end_of_day", "after_close"]
+    twr = [each["periods"]["ITD"]["twr"] for each in results]
+    assert twr[0] == pytest.approx(twr[1], abs=1e-14)
+
+
+def test_valuations_of_the_books_are_taken_as_they_are(books: InMemoryBooks) -> None:
+    books.record("valued", [transaction("f-1", "valued", T.DEPOSIT, days()[10], amount=100)])
+    (outcome,) = run(books, entity_ids=["valued"])
+    found = outcome["result"]
+    growth = (5100 / 5000) * (5590 / 5200)
+    assert found["periods"]["ITD"]["twr"] == pytest.approx(growth - 1, abs=1e-14)
+    assert found["flow_timing"] == "after_close"
+
+
+def test_an_account_is_the_sum_of_its_portfolios(books: InMemoryBooks) -> None:
+    (outcome,) = run(books, entity_type="account", entity_ids=["joint"])
+    found = outcome["result"]
+    assert (found["entity_type"], found["entity_id"], found["client_id"]) == ("account", "joint", "acme")
+    start, middle, end = 6000.0, 1200.0 + 5200.0, 1590.0 + 500.0 + 5590.0
+    growth = (middle / start) * (end / (middle + 500.0))
+    assert found["periods"]["ITD"]["twr"] == pytest.approx(growth - 1, abs=1e-13)
+
+
+def test_a_transfer_within_the_account_is_no_flow_of_it(books: InMemoryBooks) -> None:
+    books.put_entity(entity("portfolio", "second", client_id="acme", account_id="joint"))
+    before = run(books, entity_type="account", entity_ids=["joint"])[0]["result"]["periods"]["ITD"]
+    books.record(
+        "traded",
+        [transaction("x-1", "traded", T.TRANSFER_OUT, days()[30], amount=200, counterparty_id="second")],
+    )
+    books.record(
+        "second",
+        [transaction("x-1", "second", T.TRANSFER_IN, days()[33], amount=200, counterparty_id="traded")],
+    )
+    after = run(books, entity_type="account", entity_ids=["joint"])[0]["result"]
+    assert after["periods"]["ITD"] == before
+    assert after["warnings"] == []
+
+
+def test_a_transfer_to_a_portfolio_with_valuations_cancels_too(books: InMemoryBooks) -> None:
+    before = run(books, entity_type="account", entity_ids=["joint"], flow_timing="inflow_start_outflow_end")
+    books.record(
+        "traded", [transaction("x-1", "traded", T.TRANSFER_OUT, days()[30], amount=200, counterparty_id="valued")]
+    )
+    books.record(
+        "valued", [transaction("x-1", "valued", T.TRANSFER_IN, days()[30], amount=200, counterparty_id="traded")]
+    )
+    # The custodian's valuations have the money from the day after on, as after_close says.
+    books.write_series(
+        SeriesKind.VALUATION,
+        "valued",
+        [each._replace(value=each.value + 200) for each in moves(5000.0, 10.0) if each.date > days()[30]],
+    )
+    after = run(books, entity_type="account", entity_ids=["joint"], flow_timing="inflow_start_outflow_end")
+    twr = [each[0]["result"]["periods"]["ITD"]["twr"] for each in (before, after)]
+    assert twr[0] == pytest.approx(twr[1], abs=1e-14)
+
+
+def test_a_security_s_return_has_its_dividends_and_splits(books: InMemoryBooks) -> None:
+    books.put_entity(entity("security", "PAYS"))
+    prices = [("2024-01-02", 100, 0, 1), ("2024-01-03", 110, 0, 1), ("2024-01-04", 54, 1, 2), ("2024-01-05", 55, 0, 1)]
+    books.write_series(
+        SeriesKind.PRICE,
+        "PAYS",
+        [DayValue(date.fromisoformat(day), Decimal(p), Decimal(d), Decimal(s)) for day, p, d, s in prices],
+    )
+    (outcome,) = run(books, entity_type="security", entity_ids=["PAYS"])
+    growth = (110 / 100) * ((54 + 1) * 2 / 110) * (55 / 54)
+    assert outcome["result"]["periods"]["ITD"]["twr"] == pytest.approx(growth - 1, abs=1e-14)
+
+
+def test_everything_of_a_client(books: InMemoryBooks) -> None:
+    assert [each["row"]["entity_id"] for each in run(books, client_id="acme")] == ["traded", "valued"]
+    assert [each["row"]["entity_id"] for each in run(books, client_id="acme", entity_type="account")] == ["joint"]
+    assert refused(books, client_id="nobody") == ["$.client_id: nobody has no portfolio"]
+
+
+def test_a_client_with_too_much_for_one_execution_is_told(books: InMemoryBooks) -> None:
+    for index in range(MAX_PORTFOLIOS):
+        books.put_entity(entity("portfolio", f"p-{index}", client_id="acme"))
+    assert refused(books, client_id="acme") == ["$.client_id: acme has over 500: name as many in entity_ids"]
+
+
+def test_as_of_dates_of_their_own(books: InMemoryBooks) -> None:
+    entities = [{"entity_id": "valued", "as_of_date": days()[index].isoformat()} for index in (10, 20)]
+    outcomes = run(books, entities=entities)
+    assert [each["row"]["calculation_date"] for each in outcomes] == [each["as_of_date"] for each in entities]
+    assert [each["result"]["periods"]["ITD"]["twr"] for each in outcomes] == [
+        pytest.approx(5100 / 5000 - 1),
+        pytest.approx(5200 / 5000 - 1),
+    ]
+
+
+def test_nothing_after_the_date_is_looked_at(books: InMemoryBooks) -> None:
+    as_of = days()[30].isoformat()
+    before = run(books, entity_ids=["traded", "valued"], as_of_date=as_of)
+    books.record("traded", [transaction("late", "traded", T.DEPOSIT, days()[40], amount=10_000)])
+    books.record("valued", [transaction("late", "valued", T.WITHDRAWAL, days()[40], amount=4000)])
+    books.write_series(SeriesKind.PRICE, "AAPL", [DayValue(days()[45], Decimal(1))])
+    assert run(books, entity_ids=["traded", "valued"], as_of_date=as_of) == before
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ({"entity_ids": ["none"]}, "there is no portfolio none in the books"),
+        ({"entity_type": "account", "entity_ids": ["traded"]}, "there is no account traded in the books"),
+        ({"entity_ids": ["empty"]}, "there are no transactions"),
+        ({"entity_ids": ["valued"], "as_of_date": "2023-12-01"}, "the first valuation, 2024-01-01, is later than"),
+        ({"entity_ids": ["stale"]}, "the last price of OLD before"),
+        ({"entity_ids": ["foreign"]}, "AAPL is priced in USD, the portfolio is in EUR"),
+        ({"entity_type": "account", "entity_ids": ["hollow"]}, "the account hollow has no portfolios"),
+    ],
+)
+def test_what_cannot_be_calculated_is_a_failure_of_its_own(
+    books: InMemoryBooks, what: dict[str, Any], message: str
+) -> None:
+    for each in (
+        entity("portfolio", "empty", client_id="acme"),
+        entity("portfolio", "stale", client_id="acme"),
+        entity("portfolio", "foreign", client_id="acme", currency="EUR"),
+        entity("account", "hollow", client_id="acme"),
+        entity("security", "OLD"),
+    ):
+        books.put_entity(each)
+    books.write_series(SeriesKind.PRICE, "OLD", moves(1.0, 0.01, 5))
+    books.record(
+        "stale",
+        [
+            transaction("a", "stale", T.DEPOSIT, days()[0], amount=10),
+            transaction("b", "stale", T.BUY, days()[0], amount=10, quantity=10, security_id="OLD"),
+            transaction("c", "stale", T.DEPOSIT, days()[50], amount=10),
+        ],
+    )
+    books.record("foreign", [transaction("b", "foreign", T.BUY, days()[0], amount=10, quantity=1, security_id="AAPL")])
+    with pytest.raises((InputNotFoundError, InvalidPortfolioError)) as caught:
+        run(books, **what)
+    assert message in str(caught.value)
+
+
+def test_a_price_may_be_carried_forward_for_as_long_as_the_request_says(books: InMemoryBooks) -> None:
+    late = (days()[-1] + timedelta(days=10)).isoformat()
+    with pytest.raises(InvalidPortfolioError, match="10 days old; at most 7 are allowed"):
+        run(books, entity_ids=["traded"], as_of_date=late)
+    (outcome,) = run(books, entity_ids=["traded"], as_of_date=late, max_price_age_days=10)
+    assert outcome["row"]["calculation_date"] == late
+
+
+def test_what_is_another_client_s_is_not_there(books: InMemoryBooks) -> None:
+    assert refused(books, client_id="acme", entity_ids=["traded", "theirs"]) == [
+        "$.entity_ids[1]: there is no portfolio theirs"
+    ]
+    assert refused(books, client_id="acme", entity_ids=["traded", "none"]) == [
+        "$.entity_ids[1]: there is no portfolio none"
+    ]
+    given = [{"portfolio_id": "theirs", "valuations": [{"date": "2024-01-01", "value": 1}]}]
+    assert refused(books, client_id="acme", portfolios=given) == [
+        "$.portfolios[0].portfolio_id: there is no portfolio theirs"
+    ]
+
+
+def test_a_plan_that_was_tampered_with_is_still_refused(books: InMemoryBooks) -> None:
+    planned = plan(request(client_id="acme", entity_ids=["traded"]), books=books)
+    (event,) = iterations(planned)
+    event["entity"]["entity_id"] = "theirs"
+    with pytest.raises(InputNotFoundError, match="there is no portfolio theirs in the books"):
+        calculated(event, InMemoryPayloadStore(), books)
+
+
+def test_whose_a_portfolio_is_stands_in_the_books(books: InMemoryBooks) -> None:
+    given = [{"portfolio_id": "traded", "client_id": "globex", "account_id": "x", "valuations": _two_days()}]
+    planned = plan(request(client_id="acme", portfolios=given), books=books)
+    (event,) = iterations(planned)
+    found = calculated(event, InMemoryPayloadStore(), books)["result"]
+    assert (found["client_id"], found["account_id"]) == ("acme", "joint")
+
+
+@pytest.mark.parametrize(
+    ("source", "allowed"),
+    [
+        ("s3://uploads/data/acme/values.csv", True),
+        ("s3://uploads/manifests/acme/values.csv", True),
+        ("s3://payloads/inputs/acme/1.csv", True),
+        ("s3://uploads/data/acme-2/values.csv", False),
+        ("s3://uploads/data/globex/values.csv", False),
+        ("s3://payloads/inputs/1.csv", False),
+        ("s3://payloads/results/run/p.json", False),
+        ("s3://elsewhere/data/acme/values.csv", False),
+    ],
+)
+def test_a_client_s_request_refers_to_what_is_the_client_s(books: InMemoryBooks, source: str, allowed: bool) -> None:
+    given = [{"portfolio_id": "traded", "valuations": {"source": source}}]
+    line = json.dumps(given[0]) + "\n"
+    payloads = InMemoryPayloadStore(
+        {source: b"date,value\n2024-01-01,1\n", "s3://uploads/data/acme/p.jsonl": line.encode()}
+    )
+    documents = [
+        request(client_id="acme", portfolios=given),
+        request(client_id="acme", portfolios={"source": "s3://uploads/data/acme/p.jsonl"}),
+        request(client_id="acme", entity_ids=["traded"], benchmark={"valuations": {"source": source}}),
+    ]
+    for document in documents:
+        if allowed:
+            plan(document, payloads, books)
+        else:
+            with pytest.raises(InvalidRequestError, match="there is no such object, or it may not be read"):
+                plan(document, payloads, books)
+
+
+def test_prices_of_another_client_s_security_are_not_read(books: InMemoryBooks) -> None:
+    books.write_series(SeriesKind.PRICE, "OWN", moves(3.0, 1.0))
+    books.record("traded", [transaction("t-9", "traded", T.BUY, days()[5], amount=9, quantity=1, security_id="OWN")])
+    with pytest.raises(InvalidPortfolioError, match="no price of OWN"):
+        run(books, entity_ids=["traded"])
+
+
+def test_the_benchmark_of_the_books(books: InMemoryBooks) -> None:
+    (outcome,) = run(books, entity_ids=["valued"], benchmark={"benchmark_id": "SP500"})
+    assert outcome["result"]["benchmark_id"] == "SP500"
+    assert outcome["result"]["periods"]["ITD"]["benchmark_twr"] == pytest.approx(1118 / 1000 - 1)
+    books.put_entity(entity("portfolio", "valued", client_id="acme", account_id="joint", benchmark_id="SP500"))
+    (by_itself,) = run(books, entity_ids=["valued"])
+    assert by_itself["result"] == outcome["result"]
+    assert refused(books, entity_ids=["valued"], benchmark={"benchmark_id": "none"}) == [
+        "$.benchmark.benchmark_id: there is no benchmark none"
+    ]
+
+
+# What was calculated before
+
+
+def caches(shared: InMemoryResultCache) -> SharedCalculationCache:
+    """Return the cache of a function that has just started."""
+    return SharedCalculationCache(CalculationCache(3600), shared)
+
+
+def test_unchanged_books_are_not_read_twice(books: InMemoryBooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = InMemoryResultCache(3600)
+    what: dict[str, Any] = {"entity_ids": ["traded", "valued"], "as_of_date": days()[-1].isoformat()}
+    first = run(books, caches(shared), **what)
+    with monkeypatch.context() as patch:
+        for name in ("portfolio_book", "prices", "levels"):
+            patch.delattr(InMemoryBooks, name)
+        again = run(books, caches(shared), **{**what, "request_id": "another"})
+    assert [each.pop("cached") for each in again] == [True, True]
+    for each in again:
+        assert each["result"].pop("request_id") == "another"
+    for each in first:
+        assert "cached" not in each
+        del each["result"]["request_id"]
+    assert again == first
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda books: books.record("traded", [transaction("n", "traded", T.FEE, days()[9], amount=1)]),
+        lambda books: books.write_series(SeriesKind.PRICE, "AAPL", [DayValue(days()[7], Decimal("99.5"))]),
+        lambda books: books.write_series(SeriesKind.LEVEL, "SP500", [DayValue(days()[7], Decimal("99.5"))]),
+        lambda books: books.put_entity(entity("portfolio", "traded", client_id="acme", currency="USD")),
+    ],
+    ids=["transaction", "price", "benchmark", "entity"],
+)
+def test_a_change_of_what_it_depends_on_is_calculated_anew(books: InMemoryBooks, change: Any) -> None:
+    shared = InMemoryResultCache(3600)
+    what: dict[str, Any] = {"entity_ids": ["traded"], "benchmark": {"benchmark_id": "SP500"}}
+    first = run(books, caches(shared), **what)
+    change(books)
+    again = run(books, caches(shared), **what)
+    assert "cached" not in again[0]
+    assert again != first
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"risk_free_rate": 0.01},
+        {"time_periods": ["MTD"]},
+        {"calculation_method": "modified_dietz"},
+        {"flow_timing": "start_of_day"},
+        {"periods_per_year": 250},
+        {"max_price_age_days": 3},
+        {"as_of_date": "2024-02-01"},
+        {"benchmark": {"benchmark_id": "SP500"}},
+        {"benchmark": {"benchmark_id": "B", "valuations": [{"date": "2024-01-01", "value": 1}]}},
+    ],
+    ids=lambda option: next(iter(option)),
+)
+def test_another_option_is_another_result(books: InMemoryBooks, option: dict[str, Any]) -> None:
+    shared = InMemoryResultCache(3600)
+    run(books, caches(shared), entity_ids=["traded"])
+    (found,) = run(books, caches(shared), **{"entity_ids": ["traded"], **option})
+    assert "cached" not in found
+
+
+def test_a_change_of_one_portfolio_leaves_the_results_of_the_others(books: InMemoryBooks) -> None:
+    shared = InMemoryResultCache(3600)
+    run(books, caches(shared), entity_ids=["traded", "valued"])
+    books.record("traded", [transaction("n", "traded", T.FEE, days()[9], amount=1)])
+    outcomes = run(books, caches(shared), entity_ids=["traded", "valued"])
+    assert ["cached" in each for each in outcomes] == [False, True]
+
+
+def test_other_code_is_another_result(books: InMemoryBooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = InMemoryResultCache(3600)
+    run(books, caches(shared), entity_ids=["valued"])
+    monkeypatch.setattr(calculate_portfolio, "code_version", lambda _: "another")
+    (found,) = run(books, caches(shared), entity_ids=["valued"])
+    assert "cached" not in found
+
+
+def test_a_failure_is_not_kept(books: InMemoryBooks) -> None:
+    shared = InMemoryResultCache(3600)
+    late = (days()[-1] + timedelta(days=10)).isoformat()
+    for _ in range(2):
+        with pytest.raises(InvalidPortfolioError):
+            run(books, caches(shared), entity_ids=["traded"], as_of_date=late)
+    assert shared.statistics().entries == 0
+
+
+def test_a_cache_that_fails_costs_no_result(books: InMemoryBooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    def throttled(*_: object) -> None:
+        raise ThrottledError("DynamoDB: slow down")
+
+    monkeypatch.setattr(InMemoryResultCache, "get", throttled)
+    monkeypatch.setattr(InMemoryResultCache, "put", throttled)
+    (found,) = run(books, caches(InMemoryResultCache(3600)), entity_ids=["valued"])
+    assert found["result"]["periods"]["ITD"]["twr"] == pytest.approx(5590 / 5000 - 1)
+
+
+def test_the_prices_of_a_security_are_read_once_for_all_portfolios(
+    books: InMemoryBooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books.put_entity(entity("portfolio", "too", client_id="acme", currency="USD"))
+    books.record("too", [transaction("a", "too", T.BUY, days()[0], amount=100, quantity=1, security_id="AAPL")])
+    read: list[str] = []
+
+    def counted(_: InMemoryBooks, name: str) -> PriceHistory:
+        read.append(name)
+        return prices(books, name)
+
+    prices = InMemoryBooks.prices
+    monkeypatch.setattr(InMemoryBooks, "prices", counted)
+    reader = BookReader(books)
+    payloads = InMemoryPayloadStore()
+    for event in iterations(plan(request(entity_ids=["traded", "too"]), payloads, books)):
+        calculate_portfolio.handler(
+            event, None, payloads=payloads, reader=reader, cache=SharedCalculationCache(CalculationCache(1), None)
+        )
+    assert read == ["AAPL"]
+
+
+def _two_days() -> list[dict[str, Any]]:
+    return [{"date": "2024-01-01", "value": 1}, {"date": "2024-01-02", "value": 2}]
