@@ -12,8 +12,10 @@ from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from common.config import ExecutionSettings
 from common.errors import Fault, InvalidRequestError, PermanentError
 from common.models.limits import STATE_PAYLOAD_BYTES
+from common.warm import kept
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -24,6 +26,10 @@ _NOT_IN_A_NAME: Final = re.compile(r"[^0-9A-Za-z_-]+")
 _HASH_DIGITS: Final = 12
 # Leaves room for the number of a rerun, "-1234".
 _REQUEST_ID_CHARACTERS: Final = MAX_NAME_CHARACTERS - _HASH_DIGITS - 1 - 5
+
+# A trigger answers within 30 s: four attempts of at most 5 s, and the waits between them.
+ATTEMPTS: Final = 4
+CONNECT_SECONDS, READ_SECONDS = 2, 5
 
 # GetExecutionHistory and ListExecutions return at most this much at a time.
 PAGE: Final = 1000
@@ -46,6 +52,10 @@ class ExecutionStatus(StrEnum):
 
 class ExecutionNotFoundError(PermanentError):
     """No execution has this name."""
+
+
+class ExecutionConflictError(PermanentError):
+    """An execution of this name was started on another request."""
 
 
 class ExecutionFailedError(PermanentError):
@@ -162,6 +172,41 @@ class ExecutionClient:
                 number += 1
                 name = f"{base}-{number}"
 
+    def start_once(self, name: str, request: Mapping[str, Any]) -> tuple[Execution, bool]:
+        """Start the execution called `name`, or find the one there is, whether it runs or has ended.
+
+        A name is free again after 90 days, and until then a repeated start is the same run.
+
+        Returns
+        -------
+        execution : Execution
+        started : bool
+            False where it was there already.
+
+        Raises
+        ------
+        ExecutionConflictError
+            There is one of this name on another request.
+        InvalidRequestError
+            As `start`.
+        """
+        # Asked first: a start on the input of one that runs succeeds, and does not tell that it started nothing.
+        found = self._known(name)
+        if found is None:
+            try:
+                return self.start(name, request), True
+            except self._client.exceptions.ExecutionAlreadyExists:
+                found = self.describe(name)  # somebody was faster
+        if found.input != json.loads(canonical_json(request)):
+            raise ExecutionConflictError(f"execution {name} was started with another request")
+        return found, False
+
+    def _known(self, name: str) -> Execution | None:
+        try:
+            return self.describe(name)
+        except ExecutionNotFoundError:
+            return None
+
     def describe(self, name: str) -> Execution:
         """Return the execution with this name or ARN.
 
@@ -261,9 +306,32 @@ class ExecutionClient:
         self._client.stop_execution(executionArn=self.arn(name), error=error, cause=cause)
 
 
+@kept
+def execution_client(settings: ExecutionSettings) -> ExecutionClient:
+    """Return the executions of the state machine that a trigger starts; a warm function keeps the client."""
+    import boto3  # noqa: PLC0415 - a fifth of a second that a test with a fake need not pay
+    from botocore.config import Config  # noqa: PLC0415
+
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+    )
+    client = boto3.client("stepfunctions", endpoint_url=settings.stepfunctions_endpoint, config=config)
+    return ExecutionClient(client, settings.state_machine_arn)
+
+
 def canonical_json(value: object) -> str:
     """Return the one JSON text of a value: sorted keys, no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def message_of(cause: str | None) -> str:
+    """Return the message of a function's error, whose Cause is JSON, or the Cause as it is."""
+    try:
+        return str(json.loads(cause or "")["errorMessage"])
+    except (ValueError, KeyError, TypeError):
+        return cause or ""
 
 
 def execution_name(request: Mapping[str, Any]) -> str:

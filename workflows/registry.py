@@ -1,13 +1,15 @@
-"""Which function stands behind each placeholder of a state machine.
+"""Which function stands behind each placeholder of a state machine, and behind each way in.
 
 Handlers are named by strings: whoever reads this, the CDK app among them, imports neither numpy nor a task.
 """
 
 from dataclasses import dataclass
 
+from common.models.limits import INVOCATION_BYTES, STATE_PAYLOAD_BYTES
+
 
 @dataclass(frozen=True, slots=True)
-class TaskFunction:
+class LambdaFunction:
     """A Lambda function and what it needs.
 
     Attributes
@@ -19,25 +21,62 @@ class TaskFunction:
     memory_mb : int
     environment : tuple of str
         Names of the settings it reads.
+    max_event_bytes : int
+        The largest event that whoever calls it hands on.
     """
 
     handler: str
     timeout_seconds: int
     memory_mb: int
     environment: tuple[str, ...]
+    max_event_bytes: int = STATE_PAYLOAD_BYTES
 
 
 _PAYLOADS = ("PAYLOAD_BUCKET",)
+_BOOKS = ("ENTITY_TABLE",)
+_RESULTS = ("DYNAMODB_TABLE",)
+_TIME_SERIES = ("TIMESTREAM_DATABASE", "TIMESTREAM_TABLE")
+_CACHE = ("CACHE_TABLE", "CACHE_TTL_SECONDS")
+_EXECUTIONS = ("STATE_MACHINE_ARN",)
 
-TASKS: dict[str, TaskFunction] = {
-    "ValidateInput": TaskFunction("tasks.validate_input.handler", 60, 1024, _PAYLOADS),
-    "CalculatePortfolio": TaskFunction("tasks.calculate_portfolio.handler", 60, 1024, _PAYLOADS),
-    "PersistDynamoDB": TaskFunction("tasks.persist_dynamodb.handler", 120, 512, (*_PAYLOADS, "DYNAMODB_TABLE")),
-    "PersistTimestream": TaskFunction(
-        "tasks.persist_timestream.handler", 120, 512, (*_PAYLOADS, "TIMESTREAM_DATABASE", "TIMESTREAM_TABLE")
-    ),
+TASKS: dict[str, LambdaFunction] = {
+    "ValidateInput": LambdaFunction("tasks.validate_input.handler", 60, 1024, (*_PAYLOADS, *_BOOKS, "UPLOAD_BUCKET")),
+    "CalculatePortfolio": LambdaFunction("tasks.calculate_portfolio.handler", 60, 1024, (*_PAYLOADS, *_BOOKS, *_CACHE)),
+    "PersistDynamoDB": LambdaFunction("tasks.persist_dynamodb.handler", 120, 512, (*_PAYLOADS, *_RESULTS)),
+    "PersistTimestream": LambdaFunction("tasks.persist_timestream.handler", 120, 512, (*_PAYLOADS, *_TIME_SERIES)),
 }
 """Placeholder of the function's ARN, and name of its Task state."""
+
+TRIGGERS: dict[str, LambdaFunction] = {
+    "Api": LambdaFunction(
+        "workflows.triggers.api.handler.handler",
+        28,  # API Gateway waits 29 s for an integration
+        512,
+        (*_EXECUTIONS, *_BOOKS, *_RESULTS, *_TIME_SERIES, *_PAYLOADS, "UPLOAD_BUCKET", "TRANSACTION_QUEUE_URL"),
+        INVOCATION_BYTES,
+    ),
+    "Authorizer": LambdaFunction(
+        "workflows.triggers.authorizer.handler", 15, 256, ("JWT_SECRET_ID", "JWT_ISSUER", "JWT_AUDIENCE")
+    ),
+    "TransactionQueue": LambdaFunction(
+        "workflows.triggers.transaction_queue.handler", 60, 256, _BOOKS, INVOCATION_BYTES
+    ),
+    "NightlySchedule": LambdaFunction(
+        "workflows.triggers.nightly_schedule.handler",
+        300,
+        256,
+        (*_EXECUTIONS, *_BOOKS, "BUSINESS_CALENDAR", "BUSINESS_TIMEZONE"),
+    ),
+    "ManifestUpload": LambdaFunction(
+        "workflows.triggers.manifest_upload.handler", 60, 512, (*_EXECUTIONS, *_PAYLOADS, "UPLOAD_BUCKET")
+    ),
+    "Recalculation": LambdaFunction(
+        "workflows.triggers.recalculation.handler", 300, 512, (*_EXECUTIONS, *_BOOKS, *_RESULTS)
+    ),
+}
+"""The functions in front: what each is called, and so its module."""
+
+FUNCTIONS: dict[str, LambdaFunction] = {**TASKS, **TRIGGERS}
 
 BACKFILL_QUEUE = "BackfillQueueUrl"
 """Placeholder of the queue for results that the time series still lacks."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from common.access import staged_prefix
 from common.errors import Fault, InvalidRequestError
 from common.models.limits import MAX_SOURCE_BYTES, STATE_BUDGET_BYTES
 from common.models.request import CalculationRequest
@@ -45,7 +46,7 @@ def check(document: object, base: Path) -> JsonObject:
     """
     request = CalculationRequest.parse(document, local_sources=True)
     checked: JsonObject = request.model_dump(mode="json", exclude_none=True)
-    _each_file(checked, lambda source, _: _open(base / source.source).close())
+    _each_file(checked, lambda source, _: open_source(base / source.source).close())
     return checked
 
 
@@ -67,19 +68,40 @@ def stage(checked: JsonObject, base: Path, payloads: PayloadStore, bucket: str) 
     origins: dict[str, str] = {}
 
     def put(body: bytes, kind: SourceFormat, origin: str) -> JsonObject:
-        key = f"inputs/{hashlib.sha256(body).hexdigest()}.{kind}"
-        payloads.put(key, body)
-        uri = f"s3://{bucket}/{key}"
+        uri = _put(body, kind, payloads, bucket, checked.get("client_id"))
         origins[uri] = origin
         return {"source": uri}
 
     def put_file(source: Source, place: _Place) -> None:
-        with _open(base / source.source) as file:
+        with open_source(base / source.source) as file:
             place.holder[place.field] = put(file.read(), source.resolved_format, source.source)
 
     _each_file(checked, put_file)
     _lighten(checked, put)
     return Staged(checked, origins)
+
+
+def lighten(checked: JsonObject, payloads: PayloadStore, bucket: str) -> JsonObject:
+    """Return the request with its longest histories on S3, so that it fits into an execution's input.
+
+    Parameters
+    ----------
+    checked
+        As `CalculationRequest` dumps it; changed in place.
+    payloads, bucket
+        Where the objects go, and the name of the bucket behind it. Those of a client's request go below its prefix.
+    """
+    _lighten(
+        checked,
+        lambda body, kind, _: {"source": _put(body, kind, payloads, bucket, checked.get("client_id"))},
+    )
+    return checked
+
+
+def _put(body: bytes, kind: SourceFormat, payloads: PayloadStore, bucket: str, client_id: str | None) -> str:
+    key = f"{staged_prefix(client_id)}{hashlib.sha256(body).hexdigest()}.{kind}"
+    payloads.put(key, body)
+    return f"s3://{bucket}/{key}"
 
 
 class _Place(NamedTuple):
@@ -114,12 +136,13 @@ def _each_file(request: JsonObject, use: Callable[[Source, _Place], None]) -> No
 
 
 def _places(request: JsonObject) -> Iterator[_Place]:
-    if "benchmark" in request:
+    if "valuations" in request.get("benchmark", {}):
         yield _Place("$.benchmark.valuations", request["benchmark"], "valuations")
-    if isinstance(request["portfolios"], dict):
+    portfolios = request.get("portfolios", [])
+    if isinstance(portfolios, dict):
         yield _Place("$.portfolios", request, "portfolios")
         return
-    for index, portfolio in enumerate(request["portfolios"]):
+    for index, portfolio in enumerate(portfolios):
         for field in ("valuations", "cash_flows"):
             yield _Place(f"$.portfolios[{index}].{field}", portfolio, field)
 
@@ -137,7 +160,14 @@ def _lighten(request: JsonObject, put: Callable[[bytes, SourceFormat, str], Json
         size += len(canonical_json(holder[field])) - length
 
 
-def _open(path: Path) -> BinaryIO:
+def open_source(path: Path) -> BinaryIO:
+    """Open a file of the user's.
+
+    Raises
+    ------
+    OSError
+        It cannot be read, is no regular file, or is larger than a function would take.
+    """
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
         raise OSError("is not a file")  # to open a pipe would wait for its other end

@@ -1,0 +1,133 @@
+"""Manifests: what starts a run, for whom, once; and what starts none."""
+
+import json
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.access import Buckets
+from common.stores.memory import InMemoryPayloadStore
+from tests.executions import never_ending
+from workflows.executions import ExecutionClient
+from workflows.triggers import manifest_upload
+
+EVENT = json.loads((Path(__file__).parents[1] / "events" / "s3_object_created.json").read_bytes())
+BUCKETS = Buckets(PAYLOAD_BUCKET="payloads", UPLOAD_BUCKET="uploads")
+REQUEST = {"entity_ids": ["growth"]}
+
+
+@pytest.fixture
+def executions(monkeypatch: pytest.MonkeyPatch) -> Iterator[ExecutionClient]:
+    with never_ending(monkeypatch) as client:
+        yield client
+
+
+def event(
+    key: str = "manifests/acme/month end.json", *, bucket: str = "uploads", sequencer: str = "1"
+) -> dict[str, Any]:
+    made: dict[str, Any] = deepcopy(EVENT)
+    made["detail"]["bucket"]["name"] = bucket
+    made["detail"]["object"] |= {"key": key, "sequencer": sequencer}
+    return made
+
+
+def received(
+    executions: ExecutionClient, body: object, made: dict[str, Any] | None = None
+) -> tuple[dict[str, Any], InMemoryPayloadStore]:
+    made = made or event()
+    uri = f"s3://{made['detail']['bucket']['name']}/{made['detail']['object']['key']}"
+    payloads = InMemoryPayloadStore({uri: body if isinstance(body, bytes) else json.dumps(body).encode()})
+    report = manifest_upload.handler(made, None, buckets=BUCKETS, payloads=payloads, executions=executions)
+    return report, payloads
+
+
+def test_a_manifest_starts_a_run_of_the_client_in_whose_folder_it_lies(executions: ExecutionClient) -> None:
+    report, _ = received(executions, REQUEST)
+    assert report["status"] == "STARTED"
+    found = executions.describe(report["execution"]).input
+    assert (found["client_id"], found["entity_ids"], found["request_id"]) == ("acme", ["growth"], "month-end")
+
+
+def test_an_event_that_comes_twice_starts_one_run(executions: ExecutionClient) -> None:
+    first, _ = received(executions, REQUEST)
+    again, _ = received(executions, REQUEST)
+    assert again == {**first, "status": "ALREADY_STARTED"}
+    assert len(list(executions.list())) == 1
+
+
+def test_another_upload_of_the_same_file_is_another_run(executions: ExecutionClient) -> None:
+    first, _ = received(executions, REQUEST)
+    second, _ = received(executions, REQUEST, event(sequencer="2"))
+    assert first["execution"] != second["execution"]
+
+
+@pytest.mark.parametrize("name", ["p.jsonl", "p.csv", "p.parquet"])
+def test_portfolios_with_their_data_are_a_manifest_too(executions: ExecutionClient, name: str) -> None:
+    report, payloads = received(executions, b"not read here", event(f"manifests/acme/{name}"))
+    found = executions.describe(report["execution"]).input
+    assert found["portfolios"] == {"source": f"s3://uploads/manifests/acme/{name}"}
+    assert found["client_id"] == "acme"
+    assert payloads.objects.keys() == {f"s3://uploads/manifests/acme/{name}"}
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        event("data/acme/p.json"),
+        event("manifests/p.json"),
+        event("manifests/acme/"),
+        event("other/manifests/acme/p.json"),
+        event(bucket="somewhere-else"),
+    ],
+)
+def test_other_objects_are_left_alone(executions: ExecutionClient, made: dict[str, Any]) -> None:
+    report, payloads = received(executions, REQUEST, made)
+    assert report["status"] == "IGNORED"
+    assert len(payloads.objects) == 1
+    assert list(executions.list()) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "message"),
+    [
+        (b"{", "$", "is not JSON"),
+        (b"[1]", "$", "must be an object"),
+        (b"[" * 100_000, "$", "is not JSON"),
+        ({"entity_ids": []}, "$.entity_ids", "must have at least 1 item"),
+        ({**REQUEST, "client_id": "globex"}, "$.client_id", "there is no client globex"),
+        ({**REQUEST, "client_id": None}, "$.client_id", "there is no client None"),
+        ({**REQUEST, "portfolios": {"source": "local.csv"}}, "$.portfolios", "must start with s3://"),
+    ],
+)
+def test_a_wrong_manifest_starts_nothing_and_says_why(
+    executions: ExecutionClient, body: object, path: str, message: str
+) -> None:
+    report, payloads = received(executions, body)
+    assert report["status"] == "REJECTED"
+    told = json.loads(payloads.objects[report["key"]])
+    assert told["manifest"] == "s3://uploads/manifests/acme/month end.json"
+    assert told["faults"][0]["path"] == path
+    assert message in told["faults"][0]["message"]
+    assert list(executions.list()) == []
+
+
+def test_a_manifest_that_is_gone_again_is_rejected(executions: ExecutionClient) -> None:
+    payloads = InMemoryPayloadStore()
+    report = manifest_upload.handler(event(), None, buckets=BUCKETS, payloads=payloads, executions=executions)
+    assert report["status"] == "REJECTED"
+
+
+def test_a_large_manifest_leaves_its_histories_below_the_client_s_prefix(executions: ExecutionClient) -> None:
+    dates = [
+        f"{year}-{month:02}-{day:02}" for year in range(1950, 2020) for month in range(1, 13) for day in range(1, 29)
+    ]
+    series = {"dates": dates, "values": [1000.5] * len(dates)}
+    report, payloads = received(executions, {"portfolios": [{"portfolio_id": "growth", "valuations": series}]})
+    assert report["status"] == "STARTED"
+    staged = [key for key in payloads.objects if key.startswith("inputs/")]
+    assert [key.rsplit("/", 1)[0] for key in staged] == ["inputs/acme"]
+    source = executions.describe(report["execution"]).input["portfolios"][0]["valuations"]["source"]
+    assert source == f"s3://payloads/{staged[0]}"

@@ -1,0 +1,1 @@
+"""The Lambda functions in front of the state machine: one module for each way in."""

@@ -1,0 +1,1 @@
+"""Api: the REST API behind API Gateway."""

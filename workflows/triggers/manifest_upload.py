@@ -1,0 +1,138 @@
+"""ManifestUpload: a file that a client puts into its folder of the upload bucket starts a run of that client."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from common.access import MANIFESTS, Buckets
+from common.config import ExecutionSettings, PayloadSettings
+from common.errors import Fault, InputNotFoundError, InvalidPortfolioError, InvalidRequestError
+from common.models.identifiers import ClientIdentifier
+from common.models.limits import INVOCATION_BYTES
+from common.models.request import CalculationRequest
+from common.models.series import SourceFormat, format_of
+from common.observability import logger
+from common.stores.botocore_errors import typed_errors
+from common.stores.ports import JsonObject, PayloadStore
+from common.stores.s3 import payload_store
+from workflows.executions import ExecutionClient, execution_client
+from workflows.staging import lighten
+
+REJECTED: Final = "rejected"
+"""Folder of the payload bucket that says why a manifest started nothing; below it the manifest's own key."""
+
+_HASH_DIGITS: Final = 24
+_STEM_CHARACTERS: Final = 40
+_NOT_IN_AN_ID: Final = re.compile(r"[^0-9A-Za-z._-]+")
+_client_id: TypeAdapter[str] = TypeAdapter(ClientIdentifier)
+
+
+class _Bucket(BaseModel):
+    name: str
+
+
+class _Object(BaseModel):
+    key: str
+    # Grows with every upload to the key: the same in an event that comes twice, another in one that follows.
+    sequencer: str
+
+
+class _Detail(BaseModel):
+    bucket: _Bucket
+    object: _Object
+
+
+class ObjectCreated(BaseModel):
+    """EventBridge's event `Object Created` of S3."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    detail_type: str = Field(alias="detail-type", pattern="^Object Created$")
+    detail: _Detail
+
+    @property
+    def uri(self) -> str:
+        """The object's `s3://` name."""
+        return f"s3://{self.detail.bucket.name}/{self.detail.object.key}"
+
+
+def receive_manifest(
+    event: ObjectCreated, buckets: Buckets, payloads: PayloadStore, executions: ExecutionClient
+) -> JsonObject:
+    """Start the run that an uploaded manifest describes.
+
+    A manifest is a request as JSON, or its portfolios as JSON Lines, CSV or Parquet. It lies at
+    `manifests/<client_id>/<name>`, and that client is whose run it is, whatever it says itself.
+
+    Returns
+    -------
+    dict
+        `status`: `STARTED` or `ALREADY_STARTED` with the `execution`, `REJECTED` with the `key` of an object in the
+        payload bucket that says why, or `IGNORED` for an object that is no manifest.
+
+    Raises
+    ------
+    ThrottledError, TransientError
+        The same event again starts it.
+    """
+    folder, _, rest = event.detail.object.key.partition("/")
+    client_id, slash, name = rest.partition("/")
+    if event.detail.bucket.name != buckets.uploads or folder != MANIFESTS or not slash or not name:
+        return {"status": "IGNORED", "uri": event.uri}
+    try:
+        _client_id.validate_python(client_id)
+        request = _request(event, client_id, name, payloads)
+    except (InvalidRequestError, ValidationError) as error:
+        key = f"{REJECTED}/{event.detail.object.key}.json"
+        faults = error.faults if isinstance(error, InvalidRequestError) else [Fault("$", "is in no client's folder")]
+        told = {"manifest": event.uri, "faults": [fault._asdict() for fault in faults]}
+        payloads.put(key, json.dumps(told, indent=2).encode())
+        return {"status": "REJECTED", "uri": event.uri, "key": key, "faults": len(faults)}
+    digest = hashlib.sha256(f"{event.uri}#{event.detail.object.sequencer}".encode()).hexdigest()[:_HASH_DIGITS]
+    with typed_errors("Step Functions"):
+        execution, new = executions.start_once(f"manifest-{digest}", lighten(request, payloads, buckets.payloads))
+    return {"status": "STARTED" if new else "ALREADY_STARTED", "uri": event.uri, "execution": execution.name}
+
+
+def handler(
+    event: Mapping[str, Any],
+    context: object,
+    *,
+    buckets: Buckets | None = None,
+    payloads: PayloadStore | None = None,
+    executions: ExecutionClient | None = None,
+) -> JsonObject:
+    """Run `receive_manifest` as a Lambda function on an event of EventBridge."""
+    report = receive_manifest(
+        ObjectCreated.model_validate(event),
+        buckets or Buckets.from_env(),
+        payloads or payload_store(PayloadSettings.from_env()),
+        executions or execution_client(ExecutionSettings.from_env()),
+    )
+    logger().info("ManifestUpload", extra=report)
+    return report
+
+
+def _request(event: ObjectCreated, client_id: str, name: str, payloads: PayloadStore) -> JsonObject:
+    """Return the request that a manifest stands for."""
+    if format_of(name) is SourceFormat.JSON:
+        try:
+            document = json.loads(payloads.get_uri(event.uri, max_bytes=INVOCATION_BYTES))
+        except (InputNotFoundError, InvalidPortfolioError) as error:  # it is gone again, or too large
+            raise InvalidRequestError([Fault("$", str(error))]) from None
+        except (ValueError, RecursionError) as error:
+            raise InvalidRequestError([Fault("$", f"is not JSON: {error}")]) from None
+    else:
+        document = {"portfolios": {"source": event.uri}}
+    if not isinstance(document, dict):
+        raise InvalidRequestError([Fault("$", "must be an object")])
+    if document.get("client_id", client_id) != client_id:
+        raise InvalidRequestError([Fault("$.client_id", f"there is no client {document['client_id']}")])
+    stem = _NOT_IN_AN_ID.sub("-", name.rsplit(".", 1)[0])[:_STEM_CHARACTERS]
+    document = {"request_id": stem, **document, "client_id": client_id}
+    checked: JsonObject = CalculationRequest.parse(document).model_dump(mode="json", exclude_none=True)
+    return checked
