@@ -1,6 +1,5 @@
 """Executions and results as a person reads them in a terminal."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate
@@ -11,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from workflows.executions import Event, Execution, ExecutionStatus
+from workflows.executions import Event, Execution, ExecutionStatus, message_of
 
 JsonObject = Mapping[str, Any]
 
@@ -52,6 +51,7 @@ EXPLANATIONS = {
     "too_few_valuations": "there is only one valuation",
     "total_loss": "everything that was put in is lost",
     "track_record_broken": "a loss of everything breaks the track record",
+    "transfer_in_transit": "a transfer between the account's portfolios has left one and not arrived in the other",
     "under_one_year": "not annualised under a year",
     "value_without_flow": "value appeared in an empty account without a flow",
     "zero_benchmark_volatility": "the benchmark did not move",
@@ -215,6 +215,28 @@ def executions_table(executions: Iterable[Execution]) -> RenderableType:
     return table
 
 
+def outcomes_table(executions: Iterable[Execution]) -> RenderableType:
+    """Return a line for each execution that has ended, with what it came to, and its failures below."""
+    table = _lines("Status")
+    for name in ("Calculated", "Cached", "Failed"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("Took", justify="right", no_wrap=True)
+    table.add_column("Execution", overflow="fold")
+    told: list[Text] = []
+    for execution in executions:
+        output = execution.output or {}
+        counts = [str(output.get(name, "-")) for name in ("calculated", "cached", "failed")]
+        status = status_text(output.get("status", execution.status))
+        table.add_row(status, *counts, took(execution), Text(execution.name))
+        if execution.error:
+            told.append(Text(f"{execution.name}: {execution.error}: {message_of(execution.cause)}", style="red"))
+        told += [
+            Text(f"{each['entity_type']} {each['entity_id']}: {each['message']}", style="red")
+            for each in output.get("failures", ())
+        ]
+    return Group(table, Text(), *told) if told else table
+
+
 def history_table(events: Sequence[Event]) -> RenderableType:
     """Return a line for each event of an execution, and each error with its cause below."""
     table = _lines()
@@ -250,14 +272,6 @@ def took(execution: Execution) -> str:
     if execution.stopped_at is None:
         return "running" if execution.status is ExecutionStatus.RUNNING else "-"
     return f"{(execution.stopped_at - execution.started_at).total_seconds():.1f} s"
-
-
-def message_of(cause: str | None) -> str:
-    """Return the message of a function's error, whose Cause is JSON, or the Cause as it is."""
-    try:
-        return str(json.loads(cause or "")["errorMessage"])
-    except (ValueError, KeyError, TypeError):
-        return cause or ""
 
 
 def _title(row: JsonObject) -> str:

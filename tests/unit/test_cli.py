@@ -96,7 +96,10 @@ def test_standard_input_starts_from_the_working_directory(monkeypatch: pytest.Mo
         run_command.read_request(Path("-"))
 
 
-@pytest.mark.parametrize(("document", "fault"), [("[]", "$: must be an object"), ("{}", "$.portfolios: is missing")])
+@pytest.mark.parametrize(
+    ("document", "fault"),
+    [("[]", "$: must be an object"), ("{}", "$: give portfolios, entity_ids, entities or a client_id")],
+)
 def test_a_document_that_is_no_request_is_told(run: Run, tmp_path: Path, document: str, fault: str) -> None:
     (tmp_path / "request.json").write_text(document)
     assert run("run", "request.json") == (2, "", f"1 fault in the request\n{fault}\n")
@@ -236,7 +239,7 @@ def test_a_report_has_the_periods_asked_for_and_the_user_s_own_file_names() -> N
 
 
 def test_a_run_without_a_result_tells_the_failures_of_its_portfolios() -> None:
-    calculated = {"portfolios": [{"failure": FAILURE}, {"row": {}}]}
+    calculated = {"entities": [{"failure": FAILURE}, {"row": {}}]}
     found = reported(execution(ExecutionStatus.FAILED), last_input=calculated)
     assert (found["status"], found["results"]) == ("FAILED", [])
     assert [each["message"] for each in found["failures"]] == ["mine.csv: line 2"]

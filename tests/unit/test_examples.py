@@ -20,6 +20,7 @@ import pytest
 from common.calculations import (
     Caution,
     Flows,
+    FlowTiming,
     PeriodPerformance,
     Valuations,
     calculate_daily_twr,
@@ -28,7 +29,7 @@ from common.calculations import (
 from common.errors import InvalidPortfolioError, InvalidRequestError
 from common.models.references import read_cash_flows, read_valuations
 from common.models.request import CalculationRequest, PortfolioInput
-from common.models.series import CashFlowColumns, Source, ValuationColumns
+from common.models.series import CashFlowColumns, Source, SourceFormat, ValuationColumns
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BLUE_CHIPS = ("CVX", "GE", "HD", "JNJ", "JPM", "KO", "MSFT", "PFE", "PG", "XOM")
@@ -127,7 +128,8 @@ def test_24_portfolios_of_distinct_ids_that_the_readme_describes(market: Calcula
 def test_every_way_to_hand_data_over_is_used(market: CalculationRequest, built: Path) -> None:
     assert isinstance(market.portfolios, list)
     ways = Counter(
-        each.valuations.ending if isinstance(each.valuations, Source) else "inline" for each in market.portfolios
+        each.valuations.resolved_format.value if isinstance(each.valuations, Source) else "inline"
+        for each in market.portfolios
     )
     assert set(ways) == {"csv", "jsonl", "json", "parquet", "inline"}
     assert ways["csv"] > 12
@@ -153,7 +155,10 @@ def test_all_24_can_be_calculated(market: CalculationRequest, built: Path) -> No
     benchmark = read_valuations((built / levels.source).read_bytes(), levels)
     for each in market.portfolios:
         found = calculate_performance(
-            *series(built, each), market.periods(market.as_of_date), market.conventions, benchmark
+            *series(built, each),
+            market.periods(market.as_of_date),
+            market.conventions(FlowTiming.AFTER_CLOSE),
+            benchmark,
         )
         whole: PeriodPerformance = found.periods[7]
         assert whole.label == "ITD"
@@ -289,7 +294,7 @@ def test_without_duckdb_parquet_becomes_csv(tmp_path: Path, built: Path) -> None
     for name in ("momentum-yearly", "endowment"):
         source = portfolio(plain, name).valuations
         assert isinstance(source, Source)
-        assert source.ending == "csv"
+        assert source.resolved_format is SourceFormat.CSV
         values, _ = series(tmp_path, portfolio(plain, name))
         same, _ = series(built, portfolio(rich, name))
         assert np.array_equal(values.values, same.values)

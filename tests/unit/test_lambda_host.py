@@ -9,8 +9,8 @@ import pytest
 from botocore.client import BaseClient
 from botocore.config import Config
 
+from common.models.limits import INVOCATION_BYTES
 from workflows.local.lambda_host import (
-    MAX_RESPONSE_BYTES,
     Answer,
     Delay,
     Faults,
@@ -20,7 +20,7 @@ from workflows.local.lambda_host import (
     Refusal,
     function_arn,
 )
-from workflows.registry import TaskFunction
+from workflows.registry import LambdaFunction
 
 TIMEOUT = 0.2
 
@@ -65,11 +65,11 @@ def return_strange(event: str, context: LambdaContext) -> object:
 
 
 HANDLERS: tuple[Callable[..., Any], ...] = (echo, tell_context, fail, die, hang, return_large, return_strange)
-TASKS = {each.__name__: TaskFunction(f"{__name__}.{each.__name__}", 1, 128, ()) for each in HANDLERS} | {
-    "hang": TaskFunction(f"{__name__}.hang", TIMEOUT, 128, ()),  # type: ignore[arg-type]  # whole seconds are too slow here
-    "impatient": TaskFunction(f"{__name__}.echo", TIMEOUT, 128, ()),  # type: ignore[arg-type]  # as above
-    "nameless": TaskFunction(f"{__name__}.no_such_handler", 1, 128, ()),
-    "missing": TaskFunction("tests.no_such_module.handler", 1, 128, ()),
+TASKS = {each.__name__: LambdaFunction(f"{__name__}.{each.__name__}", 1, 128, ()) for each in HANDLERS} | {
+    "hang": LambdaFunction(f"{__name__}.hang", TIMEOUT, 128, ()),  # type: ignore[arg-type]  # whole seconds are too slow here
+    "impatient": LambdaFunction(f"{__name__}.echo", TIMEOUT, 128, ()),  # type: ignore[arg-type]  # as above
+    "nameless": LambdaFunction(f"{__name__}.no_such_handler", 1, 128, ()),
+    "missing": LambdaFunction("tests.no_such_module.handler", 1, 128, ()),
 }
 
 
@@ -121,8 +121,8 @@ def test_a_handler_is_given_up_at_its_time_out() -> None:
 
 
 def test_an_answer_may_be_six_megabytes_and_no_more() -> None:
-    assert len(call("return_large", MAX_RESPONSE_BYTES)) == MAX_RESPONSE_BYTES - 2
-    assert failure("return_large", MAX_RESPONSE_BYTES + 1)["errorType"] == "Function.ResponseSizeTooLarge"
+    assert len(call("return_large", INVOCATION_BYTES)) == INVOCATION_BYTES - 2
+    assert failure("return_large", INVOCATION_BYTES + 1)["errorType"] == "Function.ResponseSizeTooLarge"
 
 
 def test_a_payload_larger_than_a_state_fails_as_the_state_would() -> None:

@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 from common.models.results import PeriodResult
 from tests.contract.rows import period
 from workflows import presentation
-from workflows.executions import Event, Execution, ExecutionStatus
+from workflows.executions import Event, Execution, ExecutionStatus, message_of
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LONGEST_ID = "x" * 64
@@ -167,8 +167,8 @@ def test_the_events_of_an_execution_fit_into_80_columns_and_errors_have_their_ca
 
 @pytest.mark.parametrize("cause", ["plain words", "[1]", '{"other": 1}', "null"])
 def test_a_cause_that_is_no_function_s_is_told_as_it_is(cause: str) -> None:
-    assert presentation.message_of(cause) == cause
-    assert presentation.message_of(None) == ""
+    assert message_of(cause) == cause
+    assert message_of(None) == ""
 
 
 def test_a_query_shows_numbers_to_the_right_and_counts_its_rows() -> None:

@@ -111,7 +111,7 @@ def test_a_broken_portfolio_is_a_failure_beside_the_others(market: Path, tmp_pat
     document = json.loads(done.stdout)
     assert (done.returncode, document["status"], len(document["results"])) == (3, "PARTIAL", 5)
     [failure] = document["failures"]
-    assert set(failure) == {"entity_id", "error", "message"}
+    assert set(failure) == {"entity_type", "entity_id", "error", "message"}
     assert failure["message"].startswith("portfolios/broken-feed.csv: line 1201: value 'n/a' must be a number")
     assert set(document) >= {"execution", "status", "results", "failures"}
 

@@ -20,7 +20,7 @@ from workflows.local.archive import ArchivedExecutions, ExecutionArchive
 from workflows.local.engine import LocalEngine
 from workflows.local.lambda_host import Delay, Faults, LambdaContext, LambdaHost, Refusal, function_arn
 from workflows.local.lock import DataDirectoryInUseError, DataDirectoryLock
-from workflows.registry import TaskFunction
+from workflows.registry import LambdaFunction
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -45,7 +45,7 @@ def linger(event: Mapping[str, Any], context: LambdaContext) -> object:
     return None
 
 
-TASKS = {each.__name__: TaskFunction(f"{__name__}.{each.__name__}", 60, 128, ()) for each in (echo, grow, linger)}
+TASKS = {each.__name__: LambdaFunction(f"{__name__}.{each.__name__}", 60, 128, ()) for each in (echo, grow, linger)}
 
 
 @dataclass
@@ -63,10 +63,10 @@ class World:
 def opened(directory: Path, faults: Faults | None = None, scale: float = 0.01) -> Iterator[World]:
     host = LambdaHost(TASKS, faults=faults)
     with LocalEngine(host, retry_delay_scale=scale) as engine:
-        client = boto3.client("stepfunctions")
         archive = ExecutionArchive(directory)
         archive.recover()
-        yield World(engine, client, ArchivedExecutions(client, archive, engine.events))
+        archived = ArchivedExecutions(engine.session, archive, engine.events)
+        yield World(engine, boto3.client("stepfunctions"), archived)
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ def failing(function: str, faults: list[Injected | None], *, only: str | None = 
     """Let the first invocations of a function fail, one after the other; `only` for one portfolio."""
 
     def fault(name: str, event: Any, attempt: int) -> Injected | None:
-        if name != function or (only and event.get("portfolio", {}).get("portfolio_id") != only):
+        if name != function or (only and event.get("entity", {}).get("entity_id") != only):
             return None
         return faults[attempt - 1] if attempt <= len(faults) else None
 
@@ -112,7 +112,7 @@ def failing(function: str, faults: list[Injected | None], *, only: str | None = 
 
 def always(function: str, make: Callable[[], Injected], *, only: str | None = None) -> Faults:
     def fault(name: str, event: Any, _: int) -> Injected | None:
-        if name != function or (only and event.get("portfolio", {}).get("portfolio_id") != only):
+        if name != function or (only and event.get("entity", {}).get("entity_id") != only):
             return None
         return make()
 
@@ -127,6 +127,7 @@ def test_success(tmp_path: Path) -> None:
             "status": "SUCCEEDED",
             "request_id": "nightly",
             "calculated": 3,
+            "cached": 0,
             "failed": 0,
             "dynamodb": {"written": 3, "superseded": 0},
             "timestream": {"status": "SUCCEEDED", "written": 24, "superseded": 0, "rejected": 0, "rejections": []},
@@ -169,6 +170,7 @@ def test_a_broken_portfolio_is_a_failure_and_the_others_go_on(tmp_path: Path) ->
         assert execution.output["status"] == "PARTIAL"
         assert execution.output["failures"] == [
             {
+                "entity_type": "portfolio",
                 "entity_id": "p-broken",
                 "error": "InputNotFoundError",
                 "message": "s3://performance-payloads/none.csv: there is no such object, or it may not be read",
@@ -183,9 +185,9 @@ def test_nothing_calculated_is_a_failed_execution(tmp_path: Path) -> None:
     with world(tmp_path) as it:
         execution = it.run(request(portfolios=[BROKEN]))
         assert (execution.status, execution.error) == (ExecutionStatus.FAILED, "AllPortfoliosFailed")
-        assert execution.cause == "None of 1 portfolios could be calculated; the first failed with InputNotFoundError."
+        assert execution.cause == "None of 1 entities could be calculated; the first failed with InputNotFoundError."
         last = it.executions.last_input(execution.name)
-        assert last["portfolios"][0]["failure"]["entity_id"] == "p-broken"
+        assert last["entities"][0]["failure"]["entity_id"] == "p-broken"
         assert it.records() == []
 
 
@@ -287,7 +289,9 @@ def test_payloads_above_their_share_travel_by_key(tmp_path: Path) -> None:
         execution = it.run(request(60, time_periods=periods))
         assert execution.output["calculated"] == 60
         assert len(it.rows(*(f"p-{index}" for index in range(60)))) == 60
-        assert it.runtime.payload_store.get(f"results/{execution.name}/p-59.json").startswith(b'{"entity_type"')
+        assert it.runtime.payload_store.get(f"results/{execution.name}/portfolio/p-59/{AS_OF}.json").startswith(
+            b'{"entity_type"'
+        )
 
 
 def test_a_second_run_of_the_same_request_leaves_the_same_rows(tmp_path: Path) -> None:

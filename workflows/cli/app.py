@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from datetime import UTC, date, datetime
 from enum import IntEnum
 from importlib.metadata import version
@@ -18,6 +19,14 @@ from typer.core import TyperGroup
 
 from common.errors import PermanentError
 from workflows.executions import ExecutionClient, ExecutionStatus
+from workflows.settings import (
+    DEFAULT_FILE,
+    InvalidSettingsError,
+    LoadedSettings,
+    Settings,
+    function_environment,
+    load_settings,
+)
 
 if TYPE_CHECKING:
     from workflows.local.runtime import LocalRuntime
@@ -47,13 +56,20 @@ class NothingThereError(PermanentError):
     """The data directory was never used."""
 
 
+_CACHE = ("warm", "stats", "clear")
+_ORDER = (
+    *("run", "results", "history", "query"),
+    *("import", "holdings", "nightly", "upload", "recalculate", "serve", "token", "cache"),
+    *("config", "lint"),
+)
+
+
 class _InOrder(TyperGroup):
     """Lists the commands in the order a user meets them."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the signature of the base class
         """Return the names of the commands."""
-        order = ("run", "results", "history", "query")
-        return sorted(self.commands, key=lambda name: order.index(name) if name in order else len(order))
+        return sorted(self.commands, key=_ORDER.index)
 
 
 app = typer.Typer(
@@ -82,8 +98,16 @@ DataDir = Annotated[
         writable=True,
     ),
 ]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", help=f"Settings to read; {DEFAULT_FILE} if it is there.", show_default=False
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 DEFAULT_DATA_DIR = Path(".perfcalc")
+
+_loaded: ContextVar[LoadedSettings] = ContextVar("settings")
 
 
 def _print_version(wanted: bool) -> None:
@@ -94,12 +118,36 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    ctx: typer.Context,
     *,
+    config: ConfigFile = None,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Take the options of all commands."""
+    """Take the options of all commands, and the settings, which stand in for those that are not given."""
+    loaded = read_settings(config)
+    ctx.obj = loaded
+    _loaded.set(loaded)
+    chosen = {"data_dir": str(loaded.settings.data_dir), "port": loaded.settings.port}
+    ctx.default_map = dict.fromkeys(_ORDER, chosen) | {"cache": dict.fromkeys(_CACHE, chosen)}
+
+
+def settings() -> Settings:
+    """Return the settings of the command that runs."""
+    return _loaded.get().settings
+
+
+def read_settings(file: Path | None = None) -> LoadedSettings:
+    """Read the settings for a command: warnings are told, and faults end it with the exit code of a wrong request."""
+    try:
+        loaded = load_settings(file)
+    except InvalidSettingsError as error:
+        err.print(str(error), style="red")
+        raise typer.Exit(ExitCode.INVALID_REQUEST) from None
+    for warning in loaded.warnings:
+        err.print(warning, style="yellow")
+    return loaded
 
 
 @contextmanager
@@ -116,7 +164,9 @@ def open_runtime(data_dir: Path, *, there: bool = False) -> Iterator["LocalRunti
         with err.status("Starting"):
             from workflows.local.runtime import LocalRuntime  # noqa: PLC0415 - moto takes a second to import
 
-            runtime = stack.enter_context(LocalRuntime(data_dir))
+            chosen = settings()
+            key = chosen.jwt_key.get_secret_value() if chosen.jwt_key else None
+            runtime = stack.enter_context(LocalRuntime(data_dir, settings=function_environment(chosen), jwt_key=key))
         try:
             yield runtime
         except Stopped:

@@ -16,7 +16,7 @@ from common.models.results import EntityType
 from common.stores.ports import ResultKey
 from workflows import presentation
 from workflows.cli.app import DEFAULT_DATA_DIR, err, out, plain
-from workflows.executions import Execution, ExecutionClient, ExecutionStatus, MapProgress
+from workflows.executions import Execution, ExecutionClient, ExecutionStatus, MapProgress, message_of
 
 if TYPE_CHECKING:
     from workflows.local.runtime import LocalRuntime
@@ -52,11 +52,11 @@ def report_of(runtime: "LocalRuntime", execution: Execution, origins: Mapping[st
     else:
         summary = runtime.executions.last_input(execution.name)
         status = "FAILED"
-        if not isinstance(summary, dict) or "portfolios" not in summary:
+        if not isinstance(summary, dict) or "entities" not in summary:
             summary = {}
         summary = {
             "rows": [],
-            "failures": [each["failure"] for each in summary.get("portfolios", ()) if "failure" in each],
+            "failures": [each["failure"] for each in summary.get("entities", ()) if "failure" in each],
         }
     keys = [
         ResultKey(EntityType(row["entity_type"]), row["entity_id"], date.fromisoformat(row["calculation_date"]))
@@ -95,7 +95,7 @@ def print_report(report: Mapping[str, Any], execution: Execution, data_dir: Path
         for each in time_series["rejections"]:
             out.print(f"  {each['entity_id']} {each['time_period']} {each['measure']}: {each['reason']}")
     if execution.error and execution.error != "AllPortfoliosFailed":
-        out.print(f"{execution.error}: {presentation.message_of(execution.cause)}", style="red")
+        out.print(f"{execution.error}: {message_of(execution.cause)}", style="red")
     out.print()
     for name, command in _next_steps(report, data_dir):
         out.print(f"{name:<12}{command}", soft_wrap=True)

@@ -9,7 +9,7 @@ import typer
 
 from common.errors import Fault, InvalidRequestError
 from common.models.limits import MAX_CONCURRENCY
-from workflows.cli.app import DEFAULT_DATA_DIR, AsJson, DataDir, ExitCode, app, err, open_runtime, print_json
+from workflows.cli.app import DEFAULT_DATA_DIR, AsJson, DataDir, ExitCode, app, err, open_runtime, print_json, settings
 from workflows.cli.report import follow, print_report, report_of
 from workflows.staging import check, stage
 
@@ -33,8 +33,12 @@ def run(
 ) -> None:
     """Calculate the portfolios of a REQUEST and show the results."""
     document, base = read_request(request)
-    if max_concurrency is not None and isinstance(document, dict):
-        document["max_concurrency"] = max_concurrency
+    if isinstance(document, dict):
+        chosen = settings()
+        document.setdefault("max_concurrency", chosen.max_concurrency)
+        document.setdefault("max_price_age_days", chosen.max_price_age_days)
+        if max_concurrency is not None:
+            document["max_concurrency"] = max_concurrency
     # A wrong request is told before anything is started or written.
     checked = check(document, base)
     with open_runtime(data_dir) as runtime:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 if TYPE_CHECKING:
+    import boto3
     from mypy_boto3_stepfunctions import SFNClient
 
 _Json = dict[str, Any]
@@ -90,12 +91,13 @@ class ExecutionArchive:
 
 
 class ArchivedExecutions:
-    """Keeps a client's executions in an archive, and answers for those that are only there.
+    """Keeps executions in an archive, and answers for those that are only there.
 
     Parameters
     ----------
-    client
-        A client of the local engine; it goes on as before for executions that run.
+    session
+        A session of the local engine. Every client that it makes from now on is answered; it goes on as before for
+        executions that run.
     archive
         Where they are kept.
     live_events
@@ -103,9 +105,8 @@ class ArchivedExecutions:
     """
 
     def __init__(
-        self, client: "SFNClient", archive: ExecutionArchive, live_events: Callable[[str], list[_Json]]
+        self, session: "boto3.Session", archive: ExecutionArchive, live_events: Callable[[str], list[_Json]]
     ) -> None:
-        self._client = client
         self._archive = archive
         self._live_events = live_events
         self._stopped: dict[str, Mapping[str, str]] = {}
@@ -120,9 +121,10 @@ class ArchivedExecutions:
         for operation, answer in before.items():
             # botocore's handlers may answer, which the stubs do not know.
             handler: Callable[..., Any] = _with_body(answer)
-            client.meta.events.register(f"before-call.sfn.{operation}", handler)
-        client.meta.events.register("after-call.sfn.StartExecution", self._after_start)
-        client.meta.events.register("after-call.sfn.DescribeExecution", self._after_describe)
+            session.events.register(f"before-call.sfn.{operation}", handler)
+        session.events.register("after-call.sfn.StartExecution", self._after_start)
+        session.events.register("after-call.sfn.DescribeExecution", self._after_describe)
+        self._client: SFNClient = session.client("stepfunctions")
 
     def close(self, state_machine_arn: str, *, timeout: float, wake: Callable[[], None]) -> None:
         """Stop what still runs and keep it as ABORTED.

@@ -1,5 +1,6 @@
 """A DynamoDB that keeps its data: ExtendDB where its binary is, otherwise moto and a journal of what was written."""
 
+import base64
 import ctypes
 import json
 import os
@@ -201,7 +202,7 @@ class _Journal:
         request = json.loads(context["journal_request"])
         # Read and written under one lock, an item's last line is its last state.
         with self._lock:
-            lines = [json.dumps(entry) + "\n" for entry in self._entries(model.name, request)]
+            lines = [_line(entry) for entry in self._entries(model.name, request)]
             self._file.writelines(lines)
             self._file.flush()
 
@@ -240,7 +241,7 @@ class _Journal:
         with self._path.open(encoding="utf-8") as file:
             for line in file:
                 try:
-                    entry = json.loads(line)
+                    entry = json.loads(line, object_hook=_with_binary)
                 except ValueError:
                     break  # half a line: the process was killed while it wrote it
                 if "create" in entry:
@@ -254,8 +255,21 @@ class _Journal:
             self._client.put_item(TableName=entry["table"], Item=entry["item"])
         fresh = self._path.with_suffix(".new")
         with fresh.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(entry) + "\n" for entry in (*tables.values(), *kept))
+            file.writelines(_line(entry) for entry in (*tables.values(), *kept))
         fresh.replace(self._path)
+
+
+def _line(entry: JsonObject) -> str:
+    """Return an entry as a line of the journal; binary values as base64, like the protocol itself."""
+    return json.dumps(entry, default=lambda value: base64.b64encode(value).decode()) + "\n"
+
+
+def _with_binary(found: JsonObject) -> JsonObject:
+    match found:
+        case {"B": str(text)}:
+            return {"B": base64.b64decode(text)}
+        case _:
+            return found
 
 
 def _default_session() -> boto3.Session:

@@ -24,8 +24,8 @@ from urllib.parse import unquote
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
-from common.models.limits import STATE_PAYLOAD_BYTES
-from workflows.registry import TaskFunction
+from common.models.limits import INVOCATION_BYTES
+from workflows.registry import LambdaFunction
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 REGION: Final = "us-east-1"
 ACCOUNT: Final = "123456789012"
-# Lambda: the answer to a synchronous invocation.
-MAX_RESPONSE_BYTES: Final = 6 * 1024 * 1024
 
 _INVOKED: Final = re.compile(r"/functions/([^/?]+)/invocations")
 
@@ -119,14 +117,14 @@ class LambdaHost:
 
     Parameters
     ----------
-    tasks
+    functions
         The functions by name.
     faults
         What goes wrong, for tests.
     """
 
-    def __init__(self, tasks: Mapping[str, TaskFunction], *, faults: Faults | None = None) -> None:
-        self._tasks = tasks
+    def __init__(self, functions: Mapping[str, LambdaFunction], *, faults: Faults | None = None) -> None:
+        self._functions = functions
         self._faults = faults
         self._handlers: dict[str, Handler] = {}
         self._attempts: Counter[tuple[str, bytes]] = Counter()
@@ -153,25 +151,25 @@ class LambdaHost:
         FunctionError
             The handler failed, died, took too long or answered too much.
         """
-        task = self._tasks[function_name]
-        if len(body) > STATE_PAYLOAD_BYTES:
+        function = self._functions[function_name]
+        if len(body) > function.max_event_bytes:
             # Step Functions checks what a task's Parameters make before it calls; the engine does not.
             raise FunctionError("States.DataLimitExceeded", f"the payload of {function_name} is {len(body)} bytes")
         event = json.loads(body)
         injected = self._injected(function_name, event, body)
         if isinstance(injected, Refusal):
             raise _RefusedError(injected)
-        context = LambdaContext(function_name, task.memory_mb, task.timeout_seconds)
+        context = LambdaContext(function_name, function.memory_mb, function.timeout_seconds)
         if isinstance(injected, Answer):
             return _marshal(injected.payload)
-        handler = self._handler(function_name, task)
+        handler = self._handler(function_name, function)
         return _marshal(self._call(handler, event, context, injected))
 
     def answer(self, request: "AWSPreparedRequest", **_: object) -> AWSResponse:
         """Answer an Invoke request as the service would."""
         invoked = _INVOKED.search(request.url)
         function_name = unquote(invoked[1]).rsplit(":", 1)[-1] if invoked else ""
-        if function_name not in self._tasks:
+        if function_name not in self._functions:
             return _service_error(
                 request.url, Refusal("ResourceNotFoundException", f"Function not found: {function_name}", 404)
             )
@@ -194,10 +192,10 @@ class LambdaHost:
             attempt = self._attempts[function_name, body]
         return self._faults(function_name, event, attempt)
 
-    def _handler(self, function_name: str, task: TaskFunction) -> Handler:
+    def _handler(self, function_name: str, function: LambdaFunction) -> Handler:
         with self._lock:
             if function_name not in self._handlers:
-                self._handlers[function_name] = _imported(task.handler)
+                self._handlers[function_name] = _imported(function.handler)
             return self._handlers[function_name]
 
     def _call(
@@ -265,10 +263,10 @@ def _marshal(result: object) -> bytes:
         payload = json.dumps(result, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
         raise FunctionError("Runtime.MarshalError", f"Unable to marshal response: {error}") from error
-    if len(payload) > MAX_RESPONSE_BYTES:
+    if len(payload) > INVOCATION_BYTES:
         raise FunctionError(
             "Function.ResponseSizeTooLarge",
-            f"Response payload size exceeded maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes).",
+            f"Response payload size exceeded maximum allowed payload size ({INVOCATION_BYTES} bytes).",
         )
     return payload
 

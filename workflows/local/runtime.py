@@ -1,5 +1,6 @@
 """The whole world on a laptop: engine, functions, stores, queue; made when entered, kept in one directory."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,30 +11,45 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import boto3
 
-from common.config import PayloadSettings, ResultStoreSettings
+from common.config import BooksSettings, CacheSettings, PayloadSettings, ResultStoreSettings
 from common.stores.dynamodb import RESULT_TABLE, result_store
-from common.stores.ports import PayloadStore, ResultStore, TimeSeriesReader
+from common.stores.dynamodb_books import ENTITY_TABLE, book_store
+from common.stores.dynamodb_cache import CACHE_TABLE, CACHE_TIME_TO_LIVE, result_cache
+from common.stores.ports import Books, PayloadStore, ResultCache, ResultStore, TimeSeriesReader
 from common.stores.s3 import payload_store
-from common.stores.timestream import TimestreamReader, time_series_store
+from common.stores.timestream import TimestreamReader
+from common.warm import forget
 from workflows.definitions import render
 from workflows.executions import ExecutionClient
 from workflows.local.archive import ArchivedExecutions, ExecutionArchive
+from workflows.local.development_key import DEVELOPMENT_AUDIENCE, DEVELOPMENT_ISSUER, development_key
 from workflows.local.dynamodb import LocalDynamoDB
 from workflows.local.engine import LocalEngine, environment_variables
-from workflows.local.lambda_host import Faults, LambdaHost, function_arn
+from workflows.local.event_sources import QueueSource, object_created
+from workflows.local.lambda_host import ACCOUNT, REGION, Faults, LambdaHost, function_arn
 from workflows.local.lock import DataDirectoryLock
 from workflows.local.queues import KeptQueues
 from workflows.local.timestream import Faults as TimestreamFaults
 from workflows.local.timestream import LocalTimestream
-from workflows.registry import BACKFILL_QUEUE, TASKS, TaskFunction
+from workflows.registry import BACKFILL_QUEUE, FUNCTIONS, TASKS, LambdaFunction
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 STATE_MACHINE: Final = "performance-calculation"
+STATE_MACHINE_ARN: Final = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{STATE_MACHINE}"
 TABLE: Final = "performance-metrics"
+ENTITIES: Final = "performance-entities"
+CACHE: Final = "performance-cache"
 BUCKET: Final = "performance-payloads"
+UPLOADS: Final = "performance-uploads"
 QUEUE: Final = "performance-backfill"
+TRANSACTIONS: Final = "performance-transactions"
+DEAD_TRANSACTIONS: Final = "performance-transactions-dead"
+SIGNING_KEYS: Final = "investment-performance"
+# The specification's; a message that failed comes again sooner than on AWS, where six time-outs pass.
+MAX_RECEIVE_COUNT: Final = 5
+VISIBILITY_SECONDS: Final = 2
 TIMESTREAM_DATABASE: Final = "investment_performance"
 TIMESTREAM_TABLE: Final = "performance_metrics"
 # The specification's retention. Month-end and back-dated results are always older than the memory store takes.
@@ -57,19 +73,29 @@ class LocalRuntime:
         What goes wrong with invocations, and with requests to Timestream, for tests.
     retry_delay_scale
         Multiplies the waits between two attempts, for tests.
-    tasks
+    functions
         The functions; the registry's when not given.
+    settings
+        What the functions are told besides the names of things.
+    jwt_key
+        Signs development tokens; one kept in `data_dir` when None.
 
     Attributes
     ----------
     executions
         Starts and follows executions.
-    result_store, payload_store, time_series_reader
+    result_store, payload_store, books, time_series_reader
         The stores the functions write to.
+    result_cache
+        What was calculated before; None where the cache is off.
     payload_bucket
         Name of the bucket behind `payload_store`.
-    backfill_queue_url, sqs
-        The queue of what the time series lacks, and a client to read it.
+    backfill_queue_url, transaction_queue_url, dead_letter_queue_url, sqs
+        The queues of what the time series lacks, of transactions and of those that cannot be entered, and a client.
+    transactions
+        Hands the queue of transactions to its function while it is entered.
+    host
+        Calls the functions.
     environment
         What the functions are told.
 
@@ -82,9 +108,15 @@ class LocalRuntime:
     executions: ExecutionClient
     result_store: ResultStore
     payload_store: PayloadStore
+    books: Books
+    result_cache: ResultCache | None
     time_series_reader: TimeSeriesReader
     sqs: "SQSClient"
     backfill_queue_url: str
+    transaction_queue_url: str
+    dead_letter_queue_url: str
+    transactions: QueueSource
+    host: LambdaHost
     environment: Mapping[str, str]
     payload_bucket: str = BUCKET
 
@@ -95,13 +127,17 @@ class LocalRuntime:
         faults: Faults | None = None,
         timestream_faults: TimestreamFaults | None = None,
         retry_delay_scale: float = 1.0,
-        tasks: Mapping[str, TaskFunction] = TASKS,
+        functions: Mapping[str, LambdaFunction] = FUNCTIONS,
+        settings: Mapping[str, str] | None = None,
+        jwt_key: str | None = None,
     ) -> None:
         self._data_dir = data_dir
         self._faults = faults
         self._timestream_faults = timestream_faults
         self._retry_delay_scale = retry_delay_scale
-        self._tasks = tasks
+        self._functions = functions
+        self._settings = dict(settings or {})
+        self._jwt_key = jwt_key
         self._lines: list[str] = []
         self._exit = ExitStack()
 
@@ -124,9 +160,24 @@ class LocalRuntime:
         """Return a line on each engine in use."""
         return self._lines
 
+    def invoke(self, function: str, event: object) -> Any:
+        """Call a function as Lambda would and return its answer.
+
+        Raises
+        ------
+        FunctionError
+            It failed.
+        """
+        return json.loads(self.host.invoke(function, json.dumps(event).encode()))
+
+    def upload(self, key: str, body: bytes) -> Any:
+        """Put an object into the upload bucket; return what the function said that EventBridge tells of it."""
+        boto3.client("s3").put_object(Bucket=UPLOADS, Key=key, Body=body)
+        return self.invoke("ManifestUpload", object_created(UPLOADS, key, body))
+
     def _open(self, stack: ExitStack) -> None:
-        host = LambdaHost(self._tasks, faults=self._faults)
-        engine = stack.enter_context(LocalEngine(host, retry_delay_scale=self._retry_delay_scale))
+        self.host = LambdaHost(self._functions, faults=self._faults)
+        engine = stack.enter_context(LocalEngine(self.host, retry_delay_scale=self._retry_delay_scale))
         dynamodb = stack.enter_context(LocalDynamoDB(self._data_dir / "dynamodb"))
         timestream = stack.enter_context(
             LocalTimestream(self._data_dir / "timestream.duckdb", faults=self._timestream_faults)
@@ -135,52 +186,85 @@ class LocalRuntime:
         self._lines = [dynamodb.description, timestream.description]
         self.environment = {
             "DYNAMODB_TABLE": TABLE,
+            "ENTITY_TABLE": ENTITIES,
+            "CACHE_TABLE": CACHE,
             "PAYLOAD_BUCKET": BUCKET,
+            "UPLOAD_BUCKET": UPLOADS,
+            "STATE_MACHINE_ARN": STATE_MACHINE_ARN,
+            "TRANSACTION_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{TRANSACTIONS}",
+            "JWT_SECRET_ID": SIGNING_KEYS,
+            "JWT_ISSUER": DEVELOPMENT_ISSUER,
+            "JWT_AUDIENCE": DEVELOPMENT_AUDIENCE,
             "TIMESTREAM_DATABASE": TIMESTREAM_DATABASE,
             "TIMESTREAM_TABLE": TIMESTREAM_TABLE,
             "AWS_ENDPOINT_URL_TIMESTREAM_WRITE": timestream.endpoint,
             "AWS_ENDPOINT_URL_TIMESTREAM_QUERY": timestream.endpoint,
             **({"AWS_ENDPOINT_URL_DYNAMODB": dynamodb.endpoint} if dynamodb.endpoint else {}),
+            **self._settings,
         }
         stack.enter_context(environment_variables(self.environment))
         stack.enter_context(_handler_log(self._data_dir / "logs" / "handlers.jsonl"))
-        _cold_start()
+        forget()
         self._make_resources(queues)
-        self._make_state_machine(engine, host, stack)
+        self._make_state_machine(engine, stack)
 
     def _make_resources(self, queues: KeptQueues) -> None:
         """Make what the functions expect to be there; a table that was kept is kept."""
-        dynamodb = boto3.client("dynamodb")
-        if TABLE not in dynamodb.list_tables()["TableNames"]:
-            dynamodb.create_table(TableName=TABLE, **RESULT_TABLE)
-        dynamodb.get_waiter("table_exists").wait(TableName=TABLE, WaiterConfig=_NO_DELAY)
-        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        _make_tables()
+        s3 = boto3.client("s3")
+        for bucket in (BUCKET, UPLOADS):
+            s3.create_bucket(Bucket=bucket)
         self.sqs = boto3.client("sqs")
         self.backfill_queue_url = self.sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
-        queues.restore(self.sqs, self.backfill_queue_url)
+        self.transaction_queue_url, self.dead_letter_queue_url = _make_transaction_queue(self.sqs)
+        for url in (self.backfill_queue_url, self.transaction_queue_url):
+            queues.restore(self.sqs, url)
+        key = {"JwtSecret": development_key(self._data_dir, self._jwt_key)}
+        boto3.client("secretsmanager").create_secret(Name=SIGNING_KEYS, SecretString=json.dumps(key))
         _make_time_series()
         self.payload_store = payload_store(PayloadSettings.from_env())
         self.result_store = result_store(ResultStoreSettings.from_env())
+        self.books = book_store(BooksSettings.from_env())
+        self.result_cache = result_cache(CacheSettings.from_env())
         self.time_series_reader = TimestreamReader(_timestream_client("query"))
+        self.transactions = QueueSource(self.sqs, self.transaction_queue_url, self.host.invoke, "TransactionQueue")
 
-    def _make_state_machine(self, engine: LocalEngine, host: LambdaHost, stack: ExitStack) -> None:
-        client = boto3.client("stepfunctions")
-        functions = {name: function_arn(name) for name in self._tasks}
-        definition = render(STATE_MACHINE, functions | {BACKFILL_QUEUE: self.backfill_queue_url})
-        arn = engine.create_state_machine(client, STATE_MACHINE, definition)
+    def _make_state_machine(self, engine: LocalEngine, stack: ExitStack) -> None:
         archive = ExecutionArchive(self._data_dir / "executions")
         archive.recover()
-        archived = ArchivedExecutions(client, archive, engine.events)
+        archived = ArchivedExecutions(engine.session, archive, engine.events)
+        client = boto3.client("stepfunctions")
+        functions = {name: function_arn(name) for name in TASKS}
+        definition = render(STATE_MACHINE, functions | {BACKFILL_QUEUE: self.backfill_queue_url})
+        arn = engine.create_state_machine(client, STATE_MACHINE, definition)
+        assert arn == STATE_MACHINE_ARN
         self.executions = ExecutionClient(client, arn, poll_seconds=_POLL_SECONDS)
         # Before a store closes: an invocation that was let run may still write.
-        stack.callback(host.wait_idle, _STOP_SECONDS)
+        stack.callback(self.host.wait_idle, _STOP_SECONDS)
         stack.callback(archived.close, arn, timeout=_STOP_SECONDS, wake=engine.end_waits)
 
 
-def _cold_start() -> None:
-    """Forget the clients of an earlier runtime of this process: its world is gone."""
-    for factory in (payload_store, result_store, time_series_store):
-        factory.cache_clear()
+def _make_tables() -> None:
+    dynamodb = boto3.client("dynamodb")
+    there = dynamodb.list_tables()["TableNames"]
+    for name, schema in ((TABLE, RESULT_TABLE), (ENTITIES, ENTITY_TABLE), (CACHE, CACHE_TABLE)):
+        if name not in there:
+            dynamodb.create_table(TableName=name, **schema)
+        dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig=_NO_DELAY)
+    if CACHE not in there:
+        dynamodb.update_time_to_live(TableName=CACHE, TimeToLiveSpecification=CACHE_TIME_TO_LIVE)
+
+
+def _make_transaction_queue(sqs: "SQSClient") -> tuple[str, str]:
+    """Make the queue of transactions and its dead-letter queue; return their URLs."""
+    dead = sqs.create_queue(QueueName=DEAD_TRANSACTIONS)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVE_COUNT})
+    made = sqs.create_queue(
+        QueueName=TRANSACTIONS,
+        Attributes={"RedrivePolicy": redrive, "VisibilityTimeout": str(VISIBILITY_SECONDS)},
+    )
+    return made["QueueUrl"], dead
 
 
 def _make_time_series() -> None:

@@ -1,0 +1,112 @@
+"""`perfcalc cache`: what was calculated before."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from common.config import CalendarSettings
+from common.models.results import EntityType
+from workflows.business_days import previous_business_day
+from workflows.cli.app import (
+    DEFAULT_DATA_DIR,
+    AsJson,
+    DataDir,
+    ExitCode,
+    app,
+    err,
+    open_runtime,
+    out,
+    plain,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from workflows.local.runtime import LocalRuntime
+
+WORKERS = 8
+
+cache = typer.Typer(name="cache", help="Keep, count or forget what was calculated before.", no_args_is_help=True)
+app.add_typer(cache)
+
+
+@cache.command(epilog="Example:\n\nperfcalc cache warm --date 2022-12-28")
+def warm(
+    *,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option("--date", formats=["%Y-%m-%d"], metavar="DATE", help="As of this date; the last business day."),
+    ] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Calculate ahead what the nightly run will ask for: it reads the results then."""
+    with open_runtime(data_dir, there=True) as runtime:
+        calendar = CalendarSettings.from_env()
+        day = as_of.date() if as_of else previous_business_day(datetime.now().astimezone().date(), calendar.calendar)
+        from workflows.local.lambda_host import FunctionError  # noqa: PLC0415 - see open_runtime
+        from workflows.triggers.nightly_schedule import parts_of  # noqa: PLC0415
+
+        entities = []
+        for part in parts_of(runtime.books, [EntityType.PORTFOLIO], day):
+            plan = runtime.invoke("ValidateInput", {"request": part.request, "execution": {"name": part.name}})
+            entities += [
+                {
+                    "request": plan["request"],
+                    "result_bytes": plan["result_bytes"],
+                    "entity": entity,
+                    "execution": {"name": part.name},
+                }
+                for entity in plan["entities"]
+            ]
+
+        def calculate(event: dict[str, Any]) -> str:
+            try:
+                return "cached" if runtime.invoke("CalculatePortfolio", event).get("cached") else "calculated"
+            except FunctionError:
+                return "failed"
+
+        with ThreadPoolExecutor(max_workers=WORKERS) as workers, err.status("Calculating"):
+            outcomes = list(workers.map(calculate, entities))
+    counts = {name: outcomes.count(name) for name in ("calculated", "cached", "failed")}
+    if as_json:
+        print_json({"as_of_date": day.isoformat(), **counts})
+    else:
+        told = "{calculated} calculated, {cached} in the cache already, {failed} cannot be calculated".format(**counts)
+        out.print(f"As of {day}: {told}")
+    raise typer.Exit(ExitCode.PARTIAL if counts["failed"] else ExitCode.SUCCEEDED)
+
+
+@cache.command(epilog="Example:\n\nperfcalc cache stats")
+def stats(*, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Count what is kept."""
+    with open_runtime(data_dir, there=True) as runtime:
+        if (kept := _cache(runtime)) is None:
+            return
+        found = kept.statistics()
+    if as_json:
+        print_json(plain(found))
+        return
+    out.print(f"{found.entries:,} result(s), {found.bytes:,} bytes, {found.expired:,} of them expired")
+    if found.oldest and found.newest:
+        out.print(f"from {found.oldest:%Y-%m-%d %H:%M} to {found.newest:%Y-%m-%d %H:%M} UTC")
+
+
+@cache.command(epilog="Example:\n\nperfcalc cache clear")
+def clear(*, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Forget everything that is kept; results stay where they are."""
+    with open_runtime(data_dir, there=True) as runtime:
+        if (kept := _cache(runtime)) is None:
+            return
+        removed = kept.clear()
+    if as_json:
+        print_json({"removed": removed})
+    else:
+        out.print(f"{removed:,} result(s) forgotten")
+
+
+def _cache(runtime: "LocalRuntime") -> Any:
+    if runtime.result_cache is None:
+        err.print("The cache is switched off: cache_ttl_seconds is 0.", style="yellow")
+    return runtime.result_cache

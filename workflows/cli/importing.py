@@ -1,0 +1,183 @@
+"""`perfcalc import`: files into the books."""
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from common.models.records import ENTITIES, RecordKind
+from workflows.cli.app import DEFAULT_DATA_DIR, AsJson, DataDir, ExitCode, app, err, open_runtime, out, print_json
+from workflows.import_files import inspect, kinds_and_columns
+from workflows.importing import BAD_ROWS_TOLD, FileReport, ImportReport, import_files
+from workflows.importing import Progress as OnProgress
+
+MARKS_SHOWN = 20
+
+_EXIT_CODES = {
+    "SUCCEEDED": ExitCode.SUCCEEDED,
+    "PARTIAL": ExitCode.PARTIAL,
+    "REFUSED": ExitCode.INVALID_REQUEST,
+}
+_STYLES = {"SUCCEEDED": "green", "PARTIAL": "yellow", "REFUSED": "red"}
+# A line of the help is folded unless it begins with this.
+_AS_IT_STANDS = "\b\n"
+
+
+@app.command(
+    name="import",
+    epilog="Kinds and their columns; those in brackets may be left out:\n\n"
+    + _AS_IT_STANDS
+    + kinds_and_columns().replace("[", "\\[")
+    + "\n\nExamples:\n\nperfcalc import examples/books/* examples/build/books/*\n\n"
+    "perfcalc import --strict --kind prices closes.parquet\n\n"
+    "Exit code: 0 all imported, 3 rows were bad and left out, 2 a file is wrong, or with --strict a row: nothing was "
+    "written.",
+)
+def import_command(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV, JSON Lines or Parquet, in any order.")],
+    *,
+    kind: Annotated[
+        RecordKind | None,
+        typer.Option("--kind", metavar="KIND", help="What the files hold, where their columns do not tell."),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Write nothing at all where a row is bad.")] = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Bring clients, portfolios, transactions, prices and more from FILES into the books.
+
+    A file is the source of truth: what the books have with another content is replaced. Importing again changes
+    nothing.
+    """
+    # A file that cannot be used is told before anything is started or written.
+    inspected = inspect(files, kind)
+    with open_runtime(data_dir) as runtime, _progress() as on_progress:
+        report = import_files(inspected, runtime.books, strict=strict, on_progress=on_progress)
+    if as_json:
+        print_json(report_json(report))
+    else:
+        _print_report(report, data_dir)
+    raise typer.Exit(_EXIT_CODES[report.status])
+
+
+@contextmanager
+def _progress() -> Iterator[OnProgress]:
+    """Show a bar for each file and one for the writing, on a terminal."""
+    progress = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        disable=not err.is_terminal,
+        transient=True,
+    )
+    tasks: dict[str, TaskID] = {}
+
+    def show(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = progress.add_task(what)
+        progress.update(tasks[what], completed=done, total=total)
+
+    with progress:
+        yield show
+
+
+def report_json(report: ImportReport) -> dict[str, Any]:
+    """Return an import as `--json` prints it."""
+    return {
+        "status": report.status,
+        "files": [
+            {
+                "file": str(each.file.path),
+                "kind": each.file.kind.value,
+                "rows": each.rows,
+                "new": each.new,
+                "changed": each.changed,
+                "unchanged": each.unchanged,
+                "repeated": each.repeated,
+                "bad": each.bad,
+                "bad_rows": [
+                    {
+                        each.file.unit: bad.number,
+                        "faults": [{"column": fault.path or None, "message": fault.message} for fault in bad.faults],
+                    }
+                    for bad in each.bad_rows
+                ],
+            }
+            for each in report.files
+        ],
+        "made": {entity_type.value: count for entity_type, count in report.made.items()},
+        "to_recalculate": [
+            {"portfolio_id": mark.portfolio_id, "from": mark.from_date.isoformat()} for mark in report.marks
+        ],
+    }
+
+
+def _print_report(report: ImportReport, data_dir: Path) -> None:
+    for line in _told(report):
+        err.print(line)
+    out.print(_files_table(report.files))
+    out.print()
+    status = Text(report.status, style=_STYLES[report.status])
+    bad = sum(each.bad for each in report.files)
+    if report.refused:
+        out.print(status, f"nothing was written: {bad:,} bad row{'s' if bad > 1 else ''}")
+        return
+    counts = [(name, sum(getattr(each, name) for each in report.files)) for name in ("new", "changed", "unchanged")]
+    out.print(status, ", ".join(f"{count:,} {name}" for name, count in [*counts, *([("bad", bad)] if bad else [])]))
+    if report.made:
+        made = ", ".join(f"{kind} {report.made[each]:,}" for kind, each in ENTITIES.items() if each in report.made)
+        out.print(f"Made, since rows name them and none describes them: {made}")
+    if report.marks:
+        out.print()
+        table = _lines("To recalculate", "From")
+        for mark in report.marks[:MARKS_SHOWN]:
+            table.add_row(mark.portfolio_id, mark.from_date.isoformat())
+        out.print(table)
+        if len(report.marks) > MARKS_SHOWN:
+            out.print(f"and {len(report.marks) - MARKS_SHOWN:,} more")
+        option = [] if data_dir == DEFAULT_DATA_DIR else ["--data-dir", str(data_dir)]
+        # As it was called where it is not on the PATH: `make run` leaves the environment it made to itself.
+        perfcalc = "perfcalc" if shutil.which("perfcalc") else os.path.relpath(sys.argv[0])
+        out.print()
+        out.print(f"Recalculate  {shlex.join([perfcalc, 'recalculate', *option])}", soft_wrap=True)
+
+
+def _told(report: ImportReport) -> Iterator[str]:
+    """Yield a line for each bad row that is told, and one for the rest of a file."""
+    for each in report.files:
+        for bad in each.bad_rows:
+            faults = "; ".join(str(fault) if fault.path else fault.message for fault in bad.faults)
+            yield f"{each.file.path}: {each.file.unit} {bad.number}: {faults}"
+        if each.bad > BAD_ROWS_TOLD:
+            yield f"{each.file.path}: ... and {each.bad - BAD_ROWS_TOLD:,} more bad rows"
+
+
+def _files_table(files: Sequence[FileReport]) -> Table:
+    repeated = any(each.repeated for each in files)
+    table = _lines("File", "Kind")
+    for name in ("Rows", "New", "Changed", "Unchanged", *(["Repeated"] if repeated else []), "Bad"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in files:
+        counts = [each.rows, each.new, each.changed, each.unchanged, *([each.repeated] if repeated else []), each.bad]
+        table.add_row(str(each.file.path), each.file.kind.value, *(f"{count:,}" for count in counts))
+    return table
+
+
+def _lines(*names: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    for name in names:
+        table.add_column(name, overflow="fold")
+    return table

@@ -1,0 +1,113 @@
+"""`perfcalc nightly`, `upload` and `recalculate`: what on AWS a schedule or an upload does."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from common.access import MANIFESTS
+from common.config import CalendarSettings
+from common.errors import Fault, InvalidRequestError
+from common.models.results import EntityType
+from workflows import presentation
+from workflows.cli.app import DEFAULT_DATA_DIR, AsJson, DataDir, ExitCode, app, err, open_runtime, out, print_json
+from workflows.cli.report import execution_json
+from workflows.executions import Execution, ExecutionStatus
+from workflows.staging import open_source
+
+if TYPE_CHECKING:
+    from workflows.local.runtime import LocalRuntime
+
+
+@app.command(epilog="Examples:\n\nperfcalc nightly\n\nperfcalc nightly --date 2022-12-29 --entity-type account")
+def nightly(
+    *,
+    on: Annotated[
+        datetime | None,
+        typer.Option("--date", formats=["%Y-%m-%d"], metavar="DATE", help="The night of this date; today's."),
+    ] = None,
+    entity_types: Annotated[
+        list[EntityType] | None, typer.Option("--entity-type", help="What to calculate; may be given several times.")
+    ] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Calculate everything in the books for the last business day before a date, once."""
+    with open_runtime(data_dir) as runtime:
+        from workflows.local.event_sources import scheduled  # noqa: PLC0415 - see open_runtime
+
+        zone = ZoneInfo(CalendarSettings.from_env().time_zone)
+        day = on.date() if on else datetime.now(zone).date()
+        moment = datetime.combine(day, time(), zone) + timedelta(hours=1, minutes=30)
+        wanted = [each.value for each in entity_types or (EntityType.PORTFOLIO,)]
+        report = runtime.invoke("NightlySchedule", scheduled(moment.astimezone(UTC), entity_types=wanted))
+        ended = _wait_for(runtime, [*report["started"], *report["already_started"]])
+    if not as_json:
+        out.print(f"The night of {day}, for {report['as_of_date']}: {len(report['started'])} started now")
+        if not ended:
+            out.print("Nothing to calculate: load the books with `perfcalc import`.")
+    _tell(ended, report, as_json=as_json)
+
+
+@app.command(epilog="Example:\n\nperfcalc upload month-end.json --client acme")
+def upload(
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="A request, or its portfolios: see the README.")],
+    *,
+    client: Annotated[str, typer.Option("--client", metavar="ID", help="Into whose folder.")],
+    as_json: AsJson = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Put a MANIFEST into a client's folder of the upload bucket, which starts a run of that client."""
+    try:
+        with open_source(manifest) as file:
+            body = file.read()
+    except OSError as error:
+        raise InvalidRequestError([Fault(str(manifest), error.strerror or str(error))]) from None
+    with open_runtime(data_dir) as runtime:
+        report = runtime.upload(f"{MANIFESTS}/{client}/{manifest.name}", body)
+        if report["status"] == "REJECTED":
+            told = json.loads(runtime.payload_store.get(report["key"]))
+            raise InvalidRequestError([Fault(**fault) for fault in told["faults"]])
+        ended = _wait_for(runtime, [report["execution"]])
+    _tell(ended, report, as_json=as_json)
+
+
+@app.command(epilog="Example:\n\nperfcalc recalculate")
+def recalculate(*, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Calculate again what back-dated transactions have made wrong."""
+    with open_runtime(data_dir, there=True) as runtime:
+        report = runtime.invoke("Recalculation", {})
+        ended = _wait_for(runtime, report["executions"])
+    if not as_json:
+        out.print(f"{report['marks']} portfolio(s) marked, {report['rows']} stored result(s) to calculate again")
+    _tell(ended, report, as_json=as_json)
+
+
+def _wait_for(runtime: "LocalRuntime", names: Sequence[str]) -> list[Execution]:
+    ended = []
+    with err.status("Calculating") as status:
+        for number, name in enumerate(names, start=1):
+            status.update(f"Calculating, {number} of {len(names)}: {name}")
+            ended.append(runtime.executions.wait(name))
+    return ended
+
+
+def _tell(ended: Sequence[Execution], report: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print what came of executions and exit with the worst of them."""
+    codes = [_exit_code(each) for each in ended]
+    if as_json:
+        executions = [{**execution_json(each), "output": each.output} for each in ended]
+        print_json({**report, "executions": executions})
+    elif ended:
+        out.print(presentation.outcomes_table(ended))
+    raise typer.Exit(next((code for code in (ExitCode.FAILED, ExitCode.PARTIAL) if code in codes), ExitCode.SUCCEEDED))
+
+
+def _exit_code(execution: Execution) -> ExitCode:
+    if execution.status is not ExecutionStatus.SUCCEEDED:
+        return ExitCode.FAILED
+    return ExitCode[execution.output["status"]]
