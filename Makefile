@@ -9,6 +9,7 @@ UV_VERSION := 0.13.9
 UV := .uv/bin/uv
 BIN := .venv/bin
 EXAMPLE := examples/build/market.json
+BOOKS := examples/build/books/prices.csv
 CODE := common tasks workflows tests examples
 
 export UV_PROJECT_ENVIRONMENT := .venv
@@ -42,9 +43,25 @@ setup: .venv/installed node_modules/.installed ## install everything into .venv 
 $(EXAMPLE): .venv/installed examples/build_market.py $(wildcard examples/data/*)
 	$(BIN)/python examples/build_market.py
 
+$(BOOKS): .venv/installed examples/build_books.py $(wildcard examples/data/*)
+	$(BIN)/python examples/build_books.py
+
 .PHONY: run
 run: setup $(EXAMPLE) ## calculate 24 portfolios on real market data through the state machine
 	$(BIN)/perfcalc run $(EXAMPLE)
+
+.PHONY: books
+books: setup $(BOOKS) ## load the example books and calculate a night over them
+	$(BIN)/perfcalc import $(wildcard examples/books/*) $(dir $(BOOKS))*.csv
+	$(BIN)/perfcalc nightly --date 2022-01-03 --entity-type portfolio --entity-type account
+
+.PHONY: serve
+serve: setup ## serve the API on this machine, the authorizer in front
+	$(BIN)/perfcalc serve
+
+.PHONY: openapi
+openapi: .venv/installed ## write docs/openapi.json anew
+	$(BIN)/python -m workflows.triggers.api.openapi > docs/openapi.json
 
 .PHONY: lint
 lint: setup ## ruff, mypy --strict, import-linter, the state machine definitions

@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 
 HERE = Path(__file__).parent
-FIRST, LAST = "2020-01-02", "2021-12-31"
+BASE, FIRST, LAST = "2019-12-31", "2020-01-02", "2021-12-31"
 SECURITIES = ("AAPL", "GE", "JNJ", "KO", "MSFT", "XOM")
 TEN_THOUSANDTH = Decimal("0.0001")
 
@@ -29,10 +29,10 @@ DIVIDENDS = {
 }
 
 
-def read(path: Path) -> list[dict[str, str]]:
+def read(path: Path, first: str = FIRST) -> list[dict[str, str]]:
     """Return the days of a gzipped CSV from the first to the last."""
     with gzip.open(path, "rt", encoding="ascii", newline="") as file:
-        return [row for row in csv.DictReader(file) if FIRST <= row["Date"] <= LAST]
+        return [row for row in csv.DictReader(file) if first <= row["Date"] <= LAST]
 
 
 def as_traded(symbol: str, adjusted: list[tuple[str, Decimal]]) -> list[str]:
@@ -60,7 +60,8 @@ def build(out: Path) -> None:
     for symbol in SECURITIES:
         prices += as_traded(symbol, [(row["Date"], Decimal(row[symbol])) for row in market])
     _write_lines(out / "prices.csv", prices)
-    index = read(HERE / "data" / "sp500_index.csv.gz")
+    # What is bought on the first day is compared with the close before it.
+    index = read(HERE / "data" / "sp500_index.csv.gz", BASE)
     _write_lines(
         out / "levels.csv", ["benchmark_id,date,level", *(f"SP500,{row['Date']},{row['SP500']}" for row in index)]
     )

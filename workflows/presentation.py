@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -11,6 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from workflows.executions import Event, Execution, ExecutionStatus, message_of
+
+if TYPE_CHECKING:
+    from common.stores.histories import Positions
 
 JsonObject = Mapping[str, Any]
 
@@ -131,7 +134,8 @@ def results_table(results: Sequence[JsonObject], width: int) -> RenderableType:
     rest = [label for label in labels if label != longest]
     risk = [row["periods"].get(longest, {}) for row in results]
     names = [row["entity_id"] + (" *" if row["warnings"] else "") for row in results]
-    name_width = min(max(len(name) for name in ("Portfolio", *names)), width // 3)
+    kind = _kind(results)
+    name_width = min(max(len(name) for name in (kind, *names)), width // 3)
     returns = [_period_column(label, [_return(row["periods"].get(label, {})) for row in results]) for label in rest]
     head = longest.partition("/")[0]
     fixed = [
@@ -143,7 +147,7 @@ def results_table(results: Sequence[JsonObject], width: int) -> RenderableType:
     ]
     fitting = _fitting([*fixed, *reversed(returns)], width - name_width) - len(fixed)
     hidden = len(rest) - max(fitting, 0)
-    table = _table(_Column("Portfolio", names), [*returns[hidden:], *fixed], name_width)
+    table = _table(_Column(kind, names), [*returns[hidden:], *fixed], name_width)
     notes = ["Returns are time-weighted, and annualised from one year on; - is undefined: see `perfcalc results`."]
     if hidden:
         notes.append(f"No room for {', '.join(rest[:hidden])}: a wider terminal or --json shows them.")
@@ -197,9 +201,24 @@ def rows_table(rows: Sequence[JsonObject], label: str | None) -> RenderableType:
     return Group(Text(f"{rows[-1]['entity_type']} {rows[-1]['entity_id']}", style="bold"), Text(), table)
 
 
+def holdings_table(name: str, currency: str | None, held: "Positions") -> RenderableType:
+    """Return a line for each position, then the cash, then all of it."""
+    table = _lines("Security")
+    for column in ("Quantity", "Price", "Of", "Value"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for each in held.positions:
+        quantity = f"{each.quantity.normalize():,f}"
+        table.add_row(each.security_id, quantity, f"{each.price:,.4f}", str(each.price_date), f"{each.value:,.2f}")
+    table.add_row("Cash", "", "", "", f"{held.cash:,.2f}")
+    table.add_section()
+    table.add_row("All", "", "", str(held.as_of), f"{held.value:,.2f}")
+    title = ", ".join(filter(None, [name, str(held.as_of), currency]))
+    return Group(Text(title, style="bold"), Text(), table)
+
+
 def failures_table(failures: Sequence[JsonObject]) -> RenderableType:
-    """Return a line for each portfolio that failed, with the reason."""
-    table = _lines("Portfolio", "Error", "Reason")
+    """Return a line for each portfolio, account or security that failed, with the reason."""
+    table = _lines(_kind(failures), "Error", "Reason")
     for failure in failures:
         table.add_row(*(Text(str(failure[name])) for name in ("entity_id", "error", "message")))
     return Group(Text("Not calculated", style="red"), Text(), table)
@@ -322,6 +341,12 @@ def in_order(rows: Sequence[JsonObject]) -> list[str]:
     """Return the labels of all periods in the order of reports: as they come from a store they are sorted as text."""
     found = {label for row in rows for label in row["periods"]}
     return sorted(found, key=lambda label: (_ORDER.index(label if label in _ORDER else ""), label))
+
+
+def _kind(entities: Sequence[JsonObject]) -> str:
+    """Return what entities are called together: `Portfolio`, or `Entity` for a mixture."""
+    kinds = {str(each["entity_type"]) for each in entities}
+    return kinds.pop().capitalize() if len(kinds) == 1 else "Entity"
 
 
 def _return(period: JsonObject) -> str:

@@ -4,7 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from typing import Any
+
+import numpy as np
 
 from common.access import Scope
 from common.cache import CalculationCache
@@ -92,6 +95,36 @@ class Dependencies:
         if self.benchmark:
             found.append(self.benchmark)
         return [[*each.entity.key, each.revision] for each in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Units of one security, at its last price."""
+
+    security_id: str
+    quantity: Decimal
+    price: float
+    price_date: date
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """What is held at the close of a day.
+
+    Attributes
+    ----------
+    as_of : date
+    cash : Decimal
+    positions : tuple of Position
+    value : float
+        Cash and positions together.
+    """
+
+    as_of: date
+    cash: Decimal
+    positions: tuple[Position, ...]
+    value: float
 
 
 class BookReader:
@@ -193,19 +226,36 @@ class BookReader:
         except LedgerError as error:
             raise InvalidPortfolioError(str(error)) from None
 
-    def ledger(self, of: Dependencies, *, until: date | None, max_price_age_days: int) -> LedgerHistory:
-        """Return a portfolio's or an account's history as its transactions tell it, with the holdings at its end.
+    def holdings(self, of: Dependencies, *, as_of: date | None, max_price_age_days: int) -> Positions:
+        """Return what a portfolio or an account holds by its transactions, and what that is worth.
 
         Raises
         ------
         InvalidPortfolioError
             The transactions cannot be valued; the message says why.
         """
+        last = None if as_of is None else day_number(as_of)
         books = {each.entity.entity_id: self._books.portfolio_book(each.entity.entity_id) for each in of.portfolios}
+        for name, book in books.items():
+            if book.valuations is not None:
+                raise InvalidPortfolioError(
+                    f"{name} is valued by valuations: its transactions do not say what it holds"
+                )
         try:
-            return self._value(of, books, None if until is None else day_number(until), max_price_age_days)
+            found = self._value(of, books, last, max_price_age_days)
         except LedgerError as error:
             raise InvalidPortfolioError(str(error)) from None
+        held = found.holdings
+        prices = self._prices_of([each for each in of.securities if each.entity.entity_id in held.quantities])
+        positions = []
+        for security_id, quantity in sorted(held.quantities.items()):
+            history = prices[security_id]
+            at = int(np.searchsorted(history.days, held.day, side="right")) - 1
+            price = float(history.prices[at])
+            positions.append(
+                Position(security_id, quantity, price, day_date(int(history.days[at])), float(quantity) * price)
+            )
+        return Positions(day_date(held.day), held.cash, tuple(positions), float(found.valuations.values[-1]))
 
     def benchmark(self, of: Dependencies) -> Valuations | None:
         """Return the levels of the benchmark."""

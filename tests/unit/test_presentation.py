@@ -129,7 +129,12 @@ def test_a_series_of_rows_has_a_line_for_each_date() -> None:
 
 
 def test_failures_are_told_whole() -> None:
-    failure = {"entity_id": LONGEST_ID, "error": "InvalidPortfolioError", "message": "no " * 60 + "end"}
+    failure = {
+        "entity_type": "portfolio",
+        "entity_id": LONGEST_ID,
+        "error": "InvalidPortfolioError",
+        "message": "no " * 60 + "end",
+    }
     text = shown(presentation.failures_table([failure]), 80)
     assert text.count("x") == 64
     assert text.count("no ") + text.count("no\n") >= 60

@@ -10,9 +10,9 @@ import pytest
 from common.cache import CalculationCache
 from common.calculations import PriceHistory, TransactionType
 from common.errors import InputNotFoundError, InvalidPortfolioError, InvalidRequestError, ThrottledError
-from common.models.books import DayValue, Entity, SeriesKind, Transaction
+from common.models.books import BookEntityType, DayValue, Entity, EntityKey, SeriesKind, Transaction
 from common.models.limits import MAX_PORTFOLIOS
-from common.stores.histories import BookReader
+from common.stores.histories import BookReader, Position
 from common.stores.layered_cache import SharedCalculationCache
 from common.stores.memory import InMemoryPayloadStore
 from common.stores.memory_books import InMemoryBooks
@@ -331,6 +331,24 @@ def test_the_benchmark_of_the_books(books: InMemoryBooks) -> None:
     assert refused(books, entity_ids=["valued"], benchmark={"benchmark_id": "none"}) == [
         "$.benchmark.benchmark_id: there is no benchmark none"
     ]
+
+
+def test_what_is_held_is_what_the_transactions_leave(books: InMemoryBooks) -> None:
+    reader = BookReader(books)
+    of = reader.dependencies(EntityKey(BookEntityType.PORTFOLIO, "traded"))
+    found = reader.holdings(of, as_of=None, max_price_age_days=7)
+    assert (found.as_of, found.cash, found.value) == (days()[-1], Decimal(500), 2090.0)
+    (position,) = found.positions
+    assert position == Position("AAPL", Decimal(10), 159.0, days()[-1], 1590.0)
+    early = reader.holdings(of, as_of=days()[5], max_price_age_days=7)
+    assert (early.cash, early.value) == (Decimal(0), 1050.0)
+
+
+def test_valuations_do_not_say_what_is_held(books: InMemoryBooks) -> None:
+    reader = BookReader(books)
+    of = reader.dependencies(EntityKey(BookEntityType.ACCOUNT, "joint"))
+    with pytest.raises(InvalidPortfolioError, match="valued is valued by valuations"):
+        reader.holdings(of, as_of=None, max_price_age_days=7)
 
 
 # What was calculated before

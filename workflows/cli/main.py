@@ -11,14 +11,14 @@ from types import FrameType
 import typer
 
 from common.errors import Fault, InvalidRequestError, PerformanceCalculatorError
-from workflows.cli import caching, config, importing, reading, run, serve, token, triggering
+from workflows.cli import caching, config, holdings, importing, reading, run, serve, token, triggering
 from workflows.cli.app import ExitCode, Stopped, app, err, out
 from workflows.definitions import lint as lint_definition
 from workflows.definitions import load
 from workflows.registry import BACKFILL_QUEUE, STATE_MACHINES, TASKS
 
 # Each of these modules adds its commands to the application.
-COMMANDS = (run, reading, importing, triggering, serve, token, caching, config)
+COMMANDS = (run, reading, importing, holdings, triggering, serve, token, caching, config)
 
 
 @app.command(epilog="Example:\n\nperfcalc lint")

@@ -71,7 +71,7 @@ def report_of(runtime: "LocalRuntime", execution: Execution, origins: Mapping[st
         "status": status,
         "results": [only_periods(stored[key], labels) for key in keys],
         "failures": [{**each, "message": _by_origin(each["message"], origins)} for each in summary["failures"]],
-        **{name: summary[name] for name in ("dynamodb", "timestream") if name in summary},
+        **{name: summary[name] for name in ("cached", "dynamodb", "timestream") if name in summary},
     }
 
 
@@ -81,8 +81,9 @@ def print_report(report: Mapping[str, Any], execution: Execution, data_dir: Path
         out.print(presentation.results_table(report["results"], out.width), "")
     if report["failures"]:
         out.print(presentation.failures_table(report["failures"]), "")
-    counts = f"{len(report['results'])} calculated, {len(report['failures'])} failed, in {presentation.took(execution)}"
-    out.print(presentation.status_text(report["status"]), counts)
+    read = f" ({report['cached']} read from the cache)" if report.get("cached") else ""
+    counts = f"{len(report['results'])} calculated{read}, {len(report['failures'])} failed, in"
+    out.print(presentation.status_text(report["status"]), counts, presentation.took(execution))
     time_series = report.get("timestream", {})
     if time_series.get("status") == "BACKFILL_QUEUED":
         out.print(
@@ -110,7 +111,10 @@ def _next_steps(report: Mapping[str, Any], data_dir: Path) -> Iterator[tuple[str
     yield "Execution", name
     yield "Its events", shlex.join([perfcalc, "history", name, *option])
     if report["results"]:
-        yield "One result", shlex.join([perfcalc, "results", report["results"][0]["entity_id"], *option])
+        first = report["results"][0]
+        if first["entity_type"] != EntityType.PORTFOLIO:
+            option = ["--entity-type", first["entity_type"], *option]
+        yield "One result", shlex.join([perfcalc, "results", first["entity_id"], *option])
 
 
 def _by_origin(message: str, origins: Mapping[str, str]) -> str:
