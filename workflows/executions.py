@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from common.config import ExecutionSettings
 from common.errors import Fault, InvalidRequestError, PermanentError
 from common.models.limits import STATE_PAYLOAD_BYTES
+from common.stores.clients import Patience, aws_client
 from common.warm import kept
 
 if TYPE_CHECKING:
@@ -28,8 +29,7 @@ _HASH_DIGITS: Final = 12
 _REQUEST_ID_CHARACTERS: Final = MAX_NAME_CHARACTERS - _HASH_DIGITS - 1 - 5
 
 # A trigger answers within 30 s: four attempts of at most 5 s, and the waits between them.
-ATTEMPTS: Final = 4
-CONNECT_SECONDS, READ_SECONDS = 2, 5
+PATIENCE: Final = Patience(attempts=4, connect_seconds=2, read_seconds=5)
 
 # GetExecutionHistory and ListExecutions return at most this much at a time.
 PAGE: Final = 1000
@@ -309,15 +309,7 @@ class ExecutionClient:
 @kept
 def execution_client(settings: ExecutionSettings) -> ExecutionClient:
     """Return the executions of the state machine that a trigger starts; a warm function keeps the client."""
-    import boto3  # noqa: PLC0415 - a fifth of a second that a test with a fake need not pay
-    from botocore.config import Config  # noqa: PLC0415
-
-    config = Config(
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-    )
-    client = boto3.client("stepfunctions", endpoint_url=settings.stepfunctions_endpoint, config=config)
+    client = aws_client("stepfunctions", settings.stepfunctions_endpoint, PATIENCE)
     return ExecutionClient(client, settings.state_machine_arn)
 
 

@@ -102,9 +102,9 @@ def parse_decimal(value: object) -> Decimal:
     if isinstance(value, str) and not is_plain_number(value):
         raise PydanticCustomError("amount", "must be a number")
     number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-    if not number.is_finite() or abs(number) > MAX_AMOUNT:
+    if not number.is_finite() or number.copy_abs() > MAX_AMOUNT:
         raise PydanticCustomError("amount_range", "must be finite and at most 1e15 in size")
-    if number and abs(number) < _SMALLEST:
+    if number and number.copy_abs() < _SMALLEST:
         raise PydanticCustomError("amount_range", "must be 0 or at least 1e-130 in size")
     if len(number.as_tuple().digits) > MAX_QUANTITY_DIGITS:
         raise PydanticCustomError("digits", "must have at most {most} digits", {"most": MAX_QUANTITY_DIGITS})

@@ -16,7 +16,8 @@ from common.config import ResultStoreSettings
 from common.errors import StoreError
 from common.models.results import EntityType, PeriodResult, ResultRow, Run
 from common.stores.botocore_errors import typed_errors
-from common.stores.dynamodb_items import MAX_ITEM_BYTES, Item, Update, dynamodb_client, get_items
+from common.stores.clients import Patience, aws_client
+from common.stores.dynamodb_items import MAX_ITEM_BYTES, PATIENCE, Item, Update, get_items
 from common.stores.ports import JsonObject, ResultKey, WriteReport
 from common.warm import kept
 
@@ -273,6 +274,7 @@ def _plain(name: str, attribute: Mapping[str, Any]) -> Any:
 
 
 @kept
-def result_store(settings: ResultStoreSettings) -> DynamoDBResultStore:
+def result_store(settings: ResultStoreSettings, patience: Patience = PATIENCE) -> DynamoDBResultStore:
     """Return the store of these settings; a warm function keeps it."""
-    return DynamoDBResultStore(dynamodb_client(settings.dynamodb_endpoint, connections=WRITERS), settings.table)
+    client = aws_client("dynamodb", settings.dynamodb_endpoint, patience, connections=WRITERS)
+    return DynamoDBResultStore(client, settings.table)

@@ -27,15 +27,16 @@ from common.stores import book_items, series_chunks
 from common.stores.book_changes import Changes, combine, compare, distinct
 from common.stores.book_items import ENTITY_TABLE
 from common.stores.botocore_errors import typed_errors
+from common.stores.clients import Patience, aws_client
 from common.stores.dynamodb_items import (
     MAX_ITEM_BYTES,
     MAX_TRANSACTION_BYTES,
+    PATIENCE,
     TRANSACTION_ITEMS,
     ContendedError,
     Expression,
     Item,
     Update,
-    dynamodb_client,
     get_items,
     until_uncontended,
     update_if,
@@ -342,6 +343,6 @@ def _grouped(each: Sequence[Each], size: int) -> Iterator[Sequence[Each]]:
 
 
 @kept
-def book_store(settings: BooksSettings) -> DynamoDBBooks:
+def book_store(settings: BooksSettings, patience: Patience = PATIENCE) -> DynamoDBBooks:
     """Return the books of these settings; a warm function keeps them."""
-    return DynamoDBBooks(dynamodb_client(settings.dynamodb_endpoint), settings.table)
+    return DynamoDBBooks(aws_client("dynamodb", settings.dynamodb_endpoint, patience), settings.table)

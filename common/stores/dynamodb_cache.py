@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from common.config import CacheSettings
 from common.errors import StoreError, ThrottledError
 from common.stores.botocore_errors import typed_errors
+from common.stores.clients import Patience, aws_client
 from common.stores.dynamodb import timestamp
 from common.stores.dynamodb_items import ATTEMPTS, FIRST_WAIT, LONGEST_WAIT, MAX_ITEM_BYTES, Item
 from common.stores.ports import CacheStatistics, JsonObject
@@ -34,8 +35,7 @@ BATCH_WRITE_ITEMS = 25  # BatchWriteItem's limit on the requests of a call
 FRAME_BYTES = 128  # names of an item's attributes, and its attributes but for key and result
 
 # A result takes some 15 ms to calculate: a cache that does not answer at once is done without.
-CLIENT_ATTEMPTS = 2
-CONNECT_SECONDS, READ_SECONDS = 1, 1
+PATIENCE = Patience(attempts=2, connect_seconds=1, read_seconds=1)
 
 
 class DynamoDBResultCache:
@@ -199,13 +199,5 @@ def result_cache(settings: CacheSettings) -> DynamoDBResultCache | None:
     """Return the cache of these settings, None where it is switched off; a warm function keeps it."""
     if settings.ttl_seconds == 0:
         return None
-    import boto3  # noqa: PLC0415 - a fifth of a second that a test with a fake need not pay
-    from botocore.config import Config  # noqa: PLC0415
-
-    config = Config(
-        retries={"mode": "standard", "total_max_attempts": CLIENT_ATTEMPTS},
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-    )
-    client = boto3.client("dynamodb", endpoint_url=settings.dynamodb_endpoint, config=config)
+    client = aws_client("dynamodb", settings.dynamodb_endpoint, PATIENCE)
     return DynamoDBResultCache(client, settings.table, settings.ttl_seconds)

@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from common.errors import ThrottledError, TransientError
 from common.stores.botocore_errors import typed_errors
+from common.stores.clients import Patience
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -19,8 +20,7 @@ TRANSACTION_ITEMS = 100  # TransactWriteItems' limit on the items of a call
 MAX_TRANSACTION_BYTES = 4 * 1024 * 1024  # and on their size together
 
 # Standard mode backs off up to 20 s: five attempts of at most 5 s end within a function's 120 s.
-CLIENT_ATTEMPTS = 5
-CONNECT_SECONDS, READ_SECONDS = 3, 5
+PATIENCE = Patience(attempts=5, connect_seconds=3, read_seconds=5)
 # What botocore does not try again: keys left unprocessed, and transactions that met another writer.
 ATTEMPTS = 8
 FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0
@@ -48,28 +48,6 @@ class ContendedError(Exception):
     def __init__(self, last: TransientError) -> None:
         super().__init__(str(last))
         self.last = last
-
-
-def dynamodb_client(endpoint: str | None, *, connections: int = 10) -> "DynamoDBClient":
-    """Return a client with explicit retries and timeouts.
-
-    Parameters
-    ----------
-    endpoint
-        None is the service itself.
-    connections
-        How many calls it makes at a time.
-    """
-    import boto3  # noqa: PLC0415 - a fifth of a second that a test with a fake need not pay
-    from botocore.config import Config  # noqa: PLC0415
-
-    config = Config(
-        retries={"mode": "standard", "total_max_attempts": CLIENT_ATTEMPTS},
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        max_pool_connections=connections,
-    )
-    return boto3.client("dynamodb", endpoint_url=endpoint, config=config)
 
 
 def get_items(

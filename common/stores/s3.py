@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 from common.config import PayloadSettings
 from common.errors import InputNotFoundError, InvalidPortfolioError
 from common.stores.botocore_errors import typed_errors
+from common.stores.clients import Patience, aws_client
 from common.warm import kept
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 # Three attempts of at most 10 s each end well within a function's 60 s.
-ATTEMPTS = 3
-CONNECT_SECONDS, READ_SECONDS = 3, 10
+PATIENCE = Patience(attempts=3, connect_seconds=3, read_seconds=10)
 CONNECTIONS = 32
 
 
@@ -57,13 +57,5 @@ class S3PayloadStore:
 @kept
 def payload_store(settings: PayloadSettings) -> S3PayloadStore:
     """Return the store of these settings; a warm function keeps it."""
-    import boto3  # noqa: PLC0415 - a fifth of a second that a test with a fake need not pay
-    from botocore.config import Config  # noqa: PLC0415
-
-    config = Config(
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        max_pool_connections=CONNECTIONS,
-    )
-    return S3PayloadStore(boto3.client("s3", endpoint_url=settings.s3_endpoint, config=config), settings.bucket)
+    client = aws_client("s3", settings.s3_endpoint, PATIENCE, connections=CONNECTIONS)
+    return S3PayloadStore(client, settings.bucket)

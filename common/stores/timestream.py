@@ -13,6 +13,7 @@ from common.config import TimeSeriesSettings
 from common.errors import StoreError
 from common.models.results import CalculationMethod, ResultRow, Run
 from common.stores.botocore_errors import typed_errors
+from common.stores.clients import Patience, aws_client
 from common.stores.ports import RejectedRecord, TimeSeriesReport
 from common.warm import kept
 
@@ -28,11 +29,9 @@ FIRST_DATE = date(1970, 1, 1)  # of Timestream's time and date types
 BATCH_RECORDS = 100  # WriteRecords' limit on the records of a call
 WRITERS = 4
 # Standard mode backs off up to 20 s: four attempts of at most 10 s end within the function's 120 s.
-ATTEMPTS = 4
-CONNECT_SECONDS, READ_SECONDS = 3, 10
+PATIENCE = Patience(attempts=4, connect_seconds=3, read_seconds=10)
 # The API reads while a caller waits, who gets the rows of DynamoDB instead: two attempts of at most 5 s.
-READER_ATTEMPTS = 2
-READER_CONNECT_SECONDS, READER_READ_SECONDS = 1, 4
+READER_PATIENCE = Patience(attempts=2, connect_seconds=1, read_seconds=4)
 
 
 class Measurement(NamedTuple):
@@ -233,28 +232,11 @@ def _value(scalar_type: str | None, datum: Mapping[str, Any]) -> Any:
 @kept
 def time_series_store(settings: TimeSeriesSettings) -> TimestreamStore:
     """Return the store of these settings; a warm function keeps it."""
-    import boto3  # noqa: PLC0415 - a fifth of a second that a test with a fake need not pay
-    from botocore.config import Config  # noqa: PLC0415
-
-    config = Config(
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        max_pool_connections=WRITERS,
-    )
-    client = boto3.client("timestream-write", endpoint_url=settings.write_endpoint, config=config)
+    client = aws_client("timestream-write", settings.write_endpoint, PATIENCE, connections=WRITERS)
     return TimestreamStore(client, settings.database, settings.table)
 
 
 @kept
 def time_series_reader(settings: TimeSeriesSettings) -> TimestreamReader:
     """Return the reader of these settings; a warm function keeps it."""
-    import boto3  # noqa: PLC0415 - a fifth of a second that a test with a fake need not pay
-    from botocore.config import Config  # noqa: PLC0415
-
-    config = Config(
-        retries={"mode": "standard", "total_max_attempts": READER_ATTEMPTS},
-        connect_timeout=READER_CONNECT_SECONDS,
-        read_timeout=READER_READ_SECONDS,
-    )
-    return TimestreamReader(boto3.client("timestream-query", endpoint_url=settings.query_endpoint, config=config))
+    return TimestreamReader(aws_client("timestream-query", settings.query_endpoint, READER_PATIENCE))

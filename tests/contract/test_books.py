@@ -37,7 +37,7 @@ from common.models.books import (
 from common.stores.dynamodb_books import ENTITY_TABLE, DynamoDBBooks, book_store
 from common.stores.memory_books import InMemoryBooks
 from common.stores.ports import Books, SeriesReport, TransactionReport
-from workflows.local.dynamodb import ACCESS_KEY, SECRET_KEY, LocalDynamoDB, find_extenddb
+from workflows.local.dynamodb import ACCESS_KEY, SECRET_KEY
 
 TABLE = "entities"
 NO_DELAY: Any = {"Delay": 0.02, "MaxAttempts": 500}
@@ -109,15 +109,6 @@ def eventually(read: Callable[[], list[str]], expected: list[str]) -> None:
 
 def ids(stored: Iterator[StoredEntity]) -> list[str]:
     return [each.entity.entity_id for each in stored]
-
-
-@pytest.fixture(scope="module")
-def extenddb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if find_extenddb() is None:
-        pytest.skip("ExtendDB is not installed: npm ci")
-    with LocalDynamoDB(tmp_path_factory.mktemp("extenddb")) as local:
-        assert local.endpoint is not None
-        yield local.endpoint
 
 
 @lru_cache

@@ -30,7 +30,6 @@ from common.stores.dynamodb_items import MAX_ITEM_BYTES
 from common.stores.memory_cache import InMemoryResultCache
 from common.stores.ports import CacheStatistics, ResultCache
 from tests.contract.rows import period, row
-from workflows.local.dynamodb import ACCESS_KEY, SECRET_KEY, LocalDynamoDB, find_extenddb
 
 TABLE = "calculation-cache"
 NO_DELAY: Any = {"Delay": 0.02, "MaxAttempts": 500}
@@ -61,15 +60,6 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(scope="module")
-def extenddb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if find_extenddb() is None:
-        pytest.skip("ExtendDB is not installed: npm ci")
-    with LocalDynamoDB(tmp_path_factory.mktemp("extenddb")) as local:
-        assert local.endpoint is not None
-        yield local.endpoint
-
-
 @pytest.fixture(params=["memory", "moto", "extenddb"])
 def cache(request: pytest.FixtureRequest, clock: Clock) -> ResultCache:
     if request.param == "memory":
@@ -78,10 +68,7 @@ def cache(request: pytest.FixtureRequest, clock: Clock) -> ResultCache:
 
 
 @pytest.fixture
-def moto_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+def moto_client(credentials: None) -> Iterator[Any]:
     with mock_aws():
         made = boto3.client("dynamodb")
         made.create_table(TableName=TABLE, **CACHE_TABLE)
@@ -90,9 +77,7 @@ def moto_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.fixture
-def extenddb_client(extenddb: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+def extenddb_client(extenddb: str, credentials: None) -> Iterator[Any]:
     made = boto3.client("dynamodb", region_name="us-east-1", endpoint_url=extenddb)
     made.create_table(TableName=TABLE, **CACHE_TABLE)
     made.get_waiter("table_exists").wait(TableName=TABLE, WaiterConfig=NO_DELAY)

@@ -19,20 +19,11 @@ from common.stores.dynamodb import RESULT_TABLE, DynamoDBResultStore, result_sto
 from common.stores.memory import InMemoryResultStore
 from common.stores.ports import ResultKey, ResultStore
 from tests.contract.rows import DAY, EARLY, LATE, period, row
-from workflows.local.dynamodb import ACCESS_KEY, SECRET_KEY, LocalDynamoDB, find_extenddb
+from workflows.local.dynamodb import LocalDynamoDB, find_extenddb
 
 TABLE = "performance-metrics"
 NO_DELAY: Any = {"Delay": 0.02, "MaxAttempts": 500}
 KEY = ResultKey(EntityType.PORTFOLIO, "port-12345", DAY)
-
-
-@pytest.fixture(scope="module")
-def extenddb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if find_extenddb() is None:
-        pytest.skip("ExtendDB is not installed: npm ci")
-    with LocalDynamoDB(tmp_path_factory.mktemp("extenddb")) as local:
-        assert local.endpoint is not None
-        yield local.endpoint
 
 
 @pytest.fixture(params=["memory", "moto", "extenddb"])
@@ -43,10 +34,7 @@ def store(request: pytest.FixtureRequest) -> ResultStore:
 
 
 @pytest.fixture
-def moto_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+def moto_client(credentials: None) -> Iterator[Any]:
     with mock_aws():
         made = boto3.client("dynamodb")
         made.create_table(TableName=TABLE, **RESULT_TABLE)
@@ -54,9 +42,7 @@ def moto_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.fixture
-def extenddb_client(extenddb: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+def extenddb_client(extenddb: str, credentials: None) -> Iterator[Any]:
     made = boto3.client("dynamodb", region_name="us-east-1", endpoint_url=extenddb)
     _create_table(made)
     yield made
@@ -323,11 +309,9 @@ def test_the_store_of_the_settings(moto_client: Any) -> None:
     assert result_store(settings).write([row()], EARLY).written == 1
 
 
-def test_extenddb_keeps_its_data_and_leaves_with_the_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_extenddb_keeps_its_data_and_leaves_with_the_block(tmp_path: Path, credentials: None) -> None:
     if find_extenddb() is None:
         pytest.skip("ExtendDB is not installed: npm ci")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
     with LocalDynamoDB(tmp_path) as local:
         made = boto3.client("dynamodb", region_name="us-east-1", endpoint_url=local.endpoint)
         _create_table(made)

@@ -630,6 +630,24 @@ def test_transactions_go_to_the_queue(api: World) -> None:
     assert second["transaction"]["amount"] == "0.1"
 
 
+@pytest.mark.parametrize(
+    ("number", "fault"),
+    [
+        ("1e1000000", "must be finite and at most 1e15 in size"),
+        ('"-1e1000000"', "must be finite and at most 1e15 in size"),
+        ("-1.5E+999999999999999999", "must be finite and at most 1e15 in size"),
+        ("1e9999999999999999999999", "must be finite and at most 1e15 in size"),
+        ("1e-1000000", "must be 0 or at least 1e-130 in size"),
+        ('"1e-1000000"', "must be 0 or at least 1e-130 in size"),
+    ],
+)
+def test_a_number_beyond_what_decimals_can_be_is_a_fault(api: World, number: str, fault: str) -> None:
+    body = json.dumps({"transactions": [TRANSACTION]}).replace('"1234.50"', number)
+    answer = api.ask("POST", "/transactions", body=body)
+    assert is_problem(answer, ProblemType.INVALID)
+    assert answer.errors == {"$.transactions[0].amount": fault}
+
+
 def test_every_digit_of_a_number_is_kept(api: World) -> None:
     amount = "12345678901234.5678901234"
     body = json.dumps({"transactions": [TRANSACTION]}).replace('"1234.50"', amount)

@@ -20,12 +20,15 @@ from workflows.local.gateway import GatewayError, LocalGateway
 from workflows.local.gateway_authorizer import INVOKE, MAX_TOKENS, Decision, Policy, matches
 from workflows.local.gateway_events import MAX_BODY_BYTES
 from workflows.local.lambda_host import FunctionError
+from workflows.triggers.api.gateway_responses import DEFAULT_4XX, DEFAULT_5XX, GATEWAY_RESPONSES, CustomResponse
+from workflows.triggers.api.problems import MEDIA_TYPE, Problem, ProblemType
 from workflows.triggers.routes import Role, Route
 
 EVENTS = Path(__file__).parents[1] / "events"
 TOKEN = "Bearer abc"
 METHODS = "arn:aws:execute-api:us-east-1:123456789012:local/v1"
 WAIT = 10.0
+NONE: dict[str, CustomResponse] = {}
 
 Handler = Callable[[Any], Any]
 
@@ -81,9 +84,11 @@ def functions() -> Functions:
 
 @pytest.fixture
 def opened(functions: Functions) -> Iterator[Callable[..., LocalGateway]]:
+    """Open gateways that answer in API Gateway's own words where nothing else is said."""
+    names: dict[str, Any] = {"api_function": "Api", "authorizer_function": "Authorizer"}
     with ExitStack() as stack:
-        yield lambda **options: stack.enter_context(
-            LocalGateway(functions.invoke, api_function="Api", authorizer_function="Authorizer", **options)
+        yield lambda responses=NONE, **options: stack.enter_context(
+            LocalGateway(functions.invoke, responses=responses, **names, **options)
         )
 
 
@@ -643,6 +648,90 @@ def test_a_function_has_no_say_about_the_connection(gateway: LocalGateway, funct
     assert answered.headers["x-amzn-Remapped-WWW-Authenticate"] == "Bearer"
     assert answered.headers["Transfer-Encoding"] is answered.headers["WWW-Authenticate"] is None
     assert answered.headers["x-amzn-RequestId"] != "own"
+
+
+# The API's own words in place of API Gateway's
+
+
+def refuse(functions: Functions) -> None:
+    def unauthorized(event: object) -> None:
+        raise FunctionError("Exception", "Unauthorized")
+
+    functions.authorizer = unauthorized
+
+
+def deny(functions: Functions) -> None:
+    functions.authorizer = lambda event: {"principalId": "ada", "policyDocument": policy()}
+
+
+def misconfigure(functions: Functions) -> None:
+    functions.authorizer = lambda event: None
+
+
+def malform(functions: Functions) -> None:
+    functions.api = lambda event: None
+
+
+def stall(functions: Functions) -> None:
+    functions.api = lambda event: threading.Event().wait(0.5)
+
+
+def leave(functions: Functions) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "size", "prepare", "kind", "error_type"),
+    [
+        ("POST", "/calculate", 0, refuse, ProblemType.UNAUTHENTICATED, "UnauthorizedException"),
+        ("POST", "/calculate", 0, deny, ProblemType.FORBIDDEN, "AccessDeniedException"),
+        ("GET", "/no/such%20path?x=1", 0, leave, ProblemType.NOT_FOUND, "MissingAuthenticationTokenException"),
+        ("DELETE", "/health", 0, leave, ProblemType.NOT_FOUND, "MissingAuthenticationTokenException"),
+        ("GET", '/a"b\\c', 0, leave, ProblemType.NOT_FOUND, "MissingAuthenticationTokenException"),
+        ("POST", "/calculate", MAX_BODY_BYTES + 1, leave, ProblemType.TOO_LARGE, "RequestEntityTooLargeException"),
+        ("POST", "/calculate", INVOCATION_BYTES, leave, ProblemType.TOO_LARGE, "RequestEntityTooLargeException"),
+        ("POST", "/calculate", 0, misconfigure, ProblemType.INTERNAL, "AuthorizerConfigurationException"),
+        ("GET", "/health", 0, malform, ProblemType.INTERNAL, "InternalServerErrorException"),
+        ("GET", "/health", 0, stall, ProblemType.UNAVAILABLE, "InternalServerErrorException"),
+    ],
+)
+def test_what_the_gateway_says_by_itself_is_a_problem_too(
+    opened: Callable[..., LocalGateway],
+    functions: Functions,
+    method: str,
+    target: str,
+    size: int,
+    prepare: Callable[[Functions], None],
+    kind: ProblemType,
+    error_type: str,
+) -> None:
+    gateway = opened(GATEWAY_RESPONSES, integration_seconds=0.05 if prepare is stall else WAIT)
+    prepare(functions)
+    answered = call(gateway, method, target, b"x" * size)
+    problem = Problem.model_validate(answered.json)
+    assert (answered.status, answered.headers["x-amzn-ErrorType"]) == (kind.status, error_type)
+    assert answered.headers.get_all("Content-Type") == [MEDIA_TYPE]
+    assert (problem.type, problem.title, problem.status) == (kind.uri, kind.title, kind.status)
+    assert problem.instance == f"/v1{target.partition('?')[0]}"
+    assert problem.request_id == answered.headers["x-amzn-RequestId"]
+    assert (answered.headers["X-Content-Type-Options"], answered.headers["Cache-Control"]) == ("nosniff", "no-store")
+    assert answered.headers["WWW-Authenticate"] == ("Bearer" if kind is ProblemType.UNAUTHENTICATED else None)
+    assert (answered.headers["Retry-After"] is None) == (kind is not ProblemType.UNAVAILABLE)
+
+
+def test_a_response_type_without_an_answer_of_its_own_has_the_default_one(
+    opened: Callable[..., LocalGateway], functions: Functions
+) -> None:
+    gateway = opened({DEFAULT_4XX: CustomResponse(418, {}, "refused"), DEFAULT_5XX: CustomResponse(599, {}, "failed")})
+    assert (call(gateway, "GET", "/nothing").status, call(gateway, "GET", "/nothing").body) == (418, b"refused")
+    malform(functions)
+    assert (call(gateway, "GET", "/health").status, call(gateway, "GET", "/health").body) == (599, b"failed")
+
+
+def test_who_has_found_no_api_hears_api_gateway(opened: Callable[..., LocalGateway]) -> None:
+    gateway = opened(GATEWAY_RESPONSES)
+    answered = call(gateway, "GET", "/health", headers={"Host": "example.com"})
+    assert answered.error == (403, "ForbiddenException", {"message": "Forbidden"})
 
 
 # Times

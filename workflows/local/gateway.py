@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from http import HTTPStatus
 from types import TracebackType
@@ -39,6 +39,7 @@ from workflows.local.gateway_events import (
     response_of,
 )
 from workflows.local.lambda_host import FunctionError
+from workflows.triggers.api.gateway_responses import GATEWAY_RESPONSES, CustomResponse
 from workflows.triggers.routes import ROUTES, Route
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class LocalGateway:
         Names for `invoke`.
     routes
         The API's methods; one without a role needs no token.
+    responses
+        What the API answers in place of API Gateway's own words, by response type.
     authorizer_ttl_seconds
         How long a token's policy is kept; 0: not at all.
     allow_remote
@@ -100,6 +103,7 @@ class LocalGateway:
         api_function: str,
         authorizer_function: str,
         routes: Sequence[Route] = ROUTES,
+        responses: Mapping[str, CustomResponse] = GATEWAY_RESPONSES,
         authorizer_ttl_seconds: int = 300,
         allow_remote: bool = False,
         integration_seconds: float = INTEGRATION_SECONDS,
@@ -111,6 +115,7 @@ class LocalGateway:
         self._address = (host, port)
         self._api_function = api_function
         self._resources = _resources(routes)
+        self._responses = responses
         self._allow_remote = allow_remote
         self._integration_seconds = integration_seconds
         self._authorizer = TokenAuthorizer(
@@ -189,7 +194,8 @@ class LocalGateway:
             if error.response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 # The caller is told no more than the status; whoever runs the gateway has to learn the reason.
                 _LOG.error("%s %r: %s", environ["REQUEST_METHOD"], environ["RAW_URI"], _reason(error))
-            response = own_response(error.response)
+            path = str(environ["RAW_URI"]).partition("?")[0]
+            response = own_response(error.response, self._responses, path=path, request_id=request_id)
         response.headers["x-amzn-RequestId"] = request_id
         response.headers["x-amz-apigw-id"] = extended_request_id
         return response

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qsl
 
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, Valida
 from werkzeug.wrappers import Response
 
 from workflows.local.lambda_host import ACCOUNT, REGION
+from workflows.triggers.api.gateway_responses import DEFAULT_4XX, DEFAULT_5XX, PATH, REQUEST_ID, CustomResponse
 from workflows.triggers.routes import Route
 
 STAGE: Final = "v1"
@@ -33,11 +35,20 @@ _DROPPED: Final = frozenset({"transfer-encoding"})
 
 @dataclass(frozen=True, slots=True)
 class GatewayResponse:
-    """An answer of API Gateway's own; the function is not asked, or not listened to."""
+    """An answer of API Gateway's own; the function is not asked, or not listened to.
+
+    Attributes
+    ----------
+    status : int
+    error_type, body, content_type : str
+    response_type : str or None
+        What an API may give another answer for; None where no API has been found yet.
+    """
 
     status: int
     error_type: str
     body: str
+    response_type: str | None
     content_type: str = _JSON
 
 
@@ -49,36 +60,47 @@ class GatewayResponseError(Exception):
         self.response = response
 
 
-def _told(status: int, error_type: str, message: str | None, name: str = "message") -> GatewayResponse:
-    return GatewayResponse(status, error_type, json.dumps({name: message}, separators=(",", ":")))
+def _told(
+    status: int, error_type: str, message: str | None, response_type: str | None, *, name: str = "message"
+) -> GatewayResponse:
+    return GatewayResponse(status, error_type, json.dumps({name: message}, separators=(",", ":")), response_type)
 
 
-# https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html has the status;
-# the rest is what callers of the service have recorded. Denials alone spell their member with a capital.
-BAD_REQUEST: Final = _told(400, "BadRequestException", "Bad Request")
-UNAUTHORIZED: Final = _told(401, "UnauthorizedException", "Unauthorized")
-FORBIDDEN: Final = _told(403, "ForbiddenException", "Forbidden")
-MISSING_TOKEN: Final = _told(403, "MissingAuthenticationTokenException", "Missing Authentication Token")
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html has the status and
+# the response type; the rest is what callers of the service have recorded. Denials alone spell their member with a
+# capital.
+BAD_REQUEST: Final = _told(400, "BadRequestException", "Bad Request", None)
+UNAUTHORIZED: Final = _told(401, "UnauthorizedException", "Unauthorized", "UNAUTHORIZED")
+FORBIDDEN: Final = _told(403, "ForbiddenException", "Forbidden", None)
+MISSING_TOKEN: Final = _told(
+    403, "MissingAuthenticationTokenException", "Missing Authentication Token", "MISSING_AUTHENTICATION_TOKEN"
+)
 IMPLICIT_DENY: Final = _told(
-    403, "AccessDeniedException", "User is not authorized to access this resource", name="Message"
+    403,
+    "AccessDeniedException",
+    "User is not authorized to access this resource",
+    "ACCESS_DENIED",
+    name="Message",
 )
 EXPLICIT_DENY: Final = _told(
     403,
     "AccessDeniedException",
     "User is not authorized to access this resource with an explicit deny in an identity-based policy",
+    "ACCESS_DENIED",
     name="Message",
 )
-TOO_LARGE_FOR_FUNCTION: Final = _told(413, "RequestEntityTooLargeException", "Request Too Long")
-AUTHORIZER_ERROR: Final = _told(500, "AuthorizerConfigurationException", None)
-BAD_BASE64: Final = _told(500, "ApiConfigurationException", "Internal server error")
-BAD_ANSWER: Final = _told(502, "InternalServerErrorException", "Internal server error")
-TIMED_OUT: Final = _told(504, "InternalServerErrorException", "Endpoint request timed out")
+TOO_LARGE_FOR_FUNCTION: Final = _told(413, "RequestEntityTooLargeException", "Request Too Long", "REQUEST_TOO_LARGE")
+AUTHORIZER_ERROR: Final = _told(500, "AuthorizerConfigurationException", None, "AUTHORIZER_CONFIGURATION_ERROR")
+BAD_BASE64: Final = _told(500, "ApiConfigurationException", "Internal server error", "API_CONFIGURATION_ERROR")
+BAD_ANSWER: Final = _told(502, "InternalServerErrorException", "Internal server error", "DEFAULT_5XX")
+TIMED_OUT: Final = _told(504, "InternalServerErrorException", "Endpoint request timed out", "INTEGRATION_TIMEOUT")
 
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 TOO_LARGE: Final = GatewayResponse(
     413,
     "RequestEntityTooLargeException",
     f"HTTP content length exceeded {MAX_BODY_BYTES} bytes.",
+    "REQUEST_TOO_LARGE",
     "text/plain",
 )
 
@@ -270,8 +292,33 @@ def response_of(payload: bytes) -> Response:
     return response
 
 
-def own_response(answer: GatewayResponse) -> Response:
-    """Return an answer of API Gateway's own."""
-    return Response(
-        answer.body, answer.status, {"x-amzn-ErrorType": answer.error_type}, content_type=answer.content_type
-    )
+def own_response(
+    answer: GatewayResponse, responses: Mapping[str, CustomResponse], *, path: str, request_id: str
+) -> Response:
+    """Return an answer of API Gateway's own, as the API has it where it has one for the response type.
+
+    Parameters
+    ----------
+    answer
+        What API Gateway says by itself.
+    responses
+        The API's own answers by their response types.
+    path, request_id
+        What `$context` has of the request.
+    """
+    headers = {"x-amzn-ErrorType": answer.error_type}
+    custom = _custom(answer, responses)
+    if custom is None:
+        return Response(answer.body, answer.status, headers, content_type=answer.content_type)
+    body = custom.template
+    for variable, value in ((PATH, path), (REQUEST_ID, request_id)):
+        # As text of JSON: a quotation mark is in no URL, and what the service would make of one is not known.
+        body = body.replace(variable, json.dumps(value)[1:-1])
+    return Response(body, custom.status, {**headers, **custom.headers})
+
+
+def _custom(answer: GatewayResponse, responses: Mapping[str, CustomResponse]) -> CustomResponse | None:
+    if answer.response_type is None:
+        return None
+    failed = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return responses.get(answer.response_type) or responses.get(DEFAULT_5XX if failed else DEFAULT_4XX)

@@ -17,6 +17,7 @@ from common.config import AuthorizerSettings
 from common.errors import PerformanceCalculatorError, PermanentError
 from common.observability import logger
 from common.stores.botocore_errors import typed_errors
+from common.stores.clients import Patience, aws_client
 from common.warm import kept
 from workflows.triggers.routes import ROUTES, allows
 from workflows.triggers.tokens import Caller, RefusedTokenError, SigningKey, UnknownKeyError, UnusableKeyError, verify
@@ -32,9 +33,7 @@ REFRESH_SECONDS: Final = 30
 
 # For each of two versions two attempts of at most 2 s and a wait of up to 1 s: a reading ends within 10 s, and no
 # request waits for more than one.
-ATTEMPTS: Final = 2
-CONNECT_SECONDS: Final = 1
-READ_SECONDS: Final = 1
+PATIENCE: Final = Patience(attempts=2, connect_seconds=1, read_seconds=1)
 
 # Up to the stage; what follows is the caller's choice. None of its parts can hold what a policy takes for a wildcard.
 _METHOD_ARN: Final = re.compile(
@@ -223,13 +222,5 @@ def _signing_key(version: "GetSecretValueResponseTypeDef") -> SigningKey:
 @kept
 def key_source(settings: AuthorizerSettings) -> KeySource:
     """Return the keys of these settings; a warm function keeps them."""
-    import boto3  # noqa: PLC0415 - a fifth of a second that a test with a fake need not pay
-    from botocore.config import Config  # noqa: PLC0415
-
-    config = Config(
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-    )
-    client = boto3.client("secretsmanager", endpoint_url=settings.secrets_endpoint, config=config)
+    client = aws_client("secretsmanager", settings.secrets_endpoint, PATIENCE)
     return KeySource(client, settings.secret_id)

@@ -4,18 +4,17 @@ A gateway response has a status, headers and a template, into which variables of
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-gatewayResponse-definition.html
 """
 
-import json
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from workflows.triggers.api.problems import (
-    MEDIA_TYPE,
-    SECURITY_HEADERS,
-    THROTTLED_SECONDS,
-    UNAVAILABLE_SECONDS,
-    Problem,
-    ProblemType,
-)
+from workflows.triggers.api.problems import MEDIA_TYPE, THROTTLED_SECONDS, UNAVAILABLE_SECONDS, Problem, ProblemType
+
+SECURITY_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Strict-Transport-Security": "max-age=63072000",
+    "Cache-Control": "no-store",
+}
+"""Of every answer, the function's too where it does not say otherwise."""
 
 PATH: Final = "$context.path"
 REQUEST_ID: Final = "$context.requestId"
@@ -50,9 +49,9 @@ def _problem(kind: ProblemType, detail: str, **headers: str) -> CustomResponse:
         request_id=REQUEST_ID,
         errors=None,
     )
-    own = {"Content-Type": MEDIA_TYPE, **SECURITY_HEADERS}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return CustomResponse(kind.status, own | named, json.dumps(problem.model_dump(mode="json", exclude_none=True)))
+    template = problem.model_dump_json(exclude_none=True)
+    return CustomResponse(kind.status, {"Content-Type": MEDIA_TYPE, **SECURITY_HEADERS, **named}, template)
 
 
 _THROTTLED: Final = _problem(

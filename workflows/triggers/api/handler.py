@@ -18,17 +18,13 @@ from common.models.request import json_path, told
 from common.observability import logger
 from workflows.triggers.api.admission import STAGE, Admitted, Request, admit
 from workflows.triggers.api.context import admitted_of, enter, request_of
+from workflows.triggers.api.gateway_responses import SECURITY_HEADERS
 from workflows.triggers.api.openapi import configure
 from workflows.triggers.api.operations import add_routes
 from workflows.triggers.api.problems import MEDIA_TYPE, ProblemError, ProblemType, invalid, no_such, problem_of
 from workflows.triggers.api.services import ApiServices, services
 
-_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "Strict-Transport-Security": "max-age=63072000",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-}
+_HEADERS: Final = {**SECURITY_HEADERS, "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
 """Of every answer that does not say otherwise."""
 
 # Powertools keeps the event in a class, so a process answers one at a time, as a sandbox of Lambda does.

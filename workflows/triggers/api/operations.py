@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -122,7 +122,7 @@ def _add_calculations(app: APIGatewayRestResolver) -> None:
 def _add_transactions(app: APIGatewayRestResolver) -> None:
     def read(_: JsonObject, validate: Callable[[Any], TransactionsRequest]) -> TransactionsRequest:
         # Once more, now with every digit of its numbers.
-        document = json.loads(app.current_event.body or "", parse_float=Decimal)
+        document = json.loads(app.current_event.body or "", parse_float=_every_digit)
         try:
             request = validate(document)
         except ValidationError as error:
@@ -177,6 +177,14 @@ def _add_transactions(app: APIGatewayRestResolver) -> None:
         )
         ids = [each.transaction_id for each in request.transactions]
         return TransactionsAccepted(accepted=len(ids), transaction_ids=ids)
+
+
+def _every_digit(text: str) -> Decimal:
+    """Return a JSON number as it is written; one whose exponent is beyond Decimal is beyond every limit."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal("Infinity")
 
 
 def _add_service(app: APIGatewayRestResolver) -> None:

@@ -14,6 +14,7 @@ from common.config import (
     ResultStoreSettings,
     TimeSeriesSettings,
 )
+from common.stores.clients import INTERACTIVE
 from common.stores.dynamodb import result_store
 from common.stores.dynamodb_books import book_store
 from common.stores.ports import Books, PayloadStore, ResultStore
@@ -73,8 +74,8 @@ def services() -> ApiServices:
     series = TimeSeriesSettings.from_env_if_set()
     return ApiServices(
         executions=execution_client(ExecutionSettings.from_env()),
-        books=book_store(BooksSettings.from_env()),
-        results=result_store(ResultStoreSettings.from_env()),
+        books=book_store(BooksSettings.from_env(), INTERACTIVE),
+        results=result_store(ResultStoreSettings.from_env(), INTERACTIVE),
         time_series=TimeSeriesTable(time_series_reader(series), series.database, series.table) if series else None,
         payloads=payload_store(PayloadSettings.from_env()),
         buckets=Buckets.from_env(),

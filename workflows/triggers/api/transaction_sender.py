@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from common.config import QueueSettings
 from common.errors import StoreError, TransientError
 from common.stores.botocore_errors import typed_errors
+from common.stores.clients import Patience, aws_client
 from common.warm import kept
 
 if TYPE_CHECKING:
@@ -20,8 +21,7 @@ SEND_ATTEMPTS: Final = 4
 FIRST_WAIT: Final = 0.1  # seconds; doubled each time
 
 # Two attempts of at most 5 s: a caller waits 29 s for all the calls together.
-ATTEMPTS: Final = 2
-CONNECT_SECONDS, READ_SECONDS = 2, 3
+PATIENCE: Final = Patience(attempts=2, connect_seconds=2, read_seconds=3)
 
 
 class TransactionQueue(Protocol):
@@ -102,14 +102,4 @@ def _batches(messages: Sequence[str]) -> Iterator[Sequence[str]]:
 @kept
 def transaction_queue(settings: QueueSettings) -> SqsTransactionQueue:
     """Return the queue of these settings; a warm function keeps it."""
-    import boto3  # noqa: PLC0415 - a fifth of a second that a test with a fake need not pay
-    from botocore.config import Config  # noqa: PLC0415
-
-    config = Config(
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-    )
-    return SqsTransactionQueue(
-        boto3.client("sqs", endpoint_url=settings.sqs_endpoint, config=config), settings.queue_url
-    )
+    return SqsTransactionQueue(aws_client("sqs", settings.sqs_endpoint, PATIENCE), settings.queue_url)
