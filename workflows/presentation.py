@@ -10,7 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from workflows.executions import Event, Execution, ExecutionStatus, message_of
+from workflows.execution_history import Event
+from workflows.executions import Execution, ExecutionStatus, message_of
 
 if TYPE_CHECKING:
     from common.stores.histories import Positions
@@ -30,6 +31,7 @@ STATUS_STYLE = {
 EXPLANATIONS = {
     "annualized_return_undefined": "needs an annualised return",
     "benchmark_history_too_short": "the benchmark starts after the period does",
+    "carried_valuation": "a portfolio's last value stands in for the account's valuation on the day of a flow",
     "empty_account": "nothing was invested in part of the period; that part is left out",
     "flow_after_final_date": "a cash flow is dated after the final value",
     "flow_outside_valuations": "a cash flow lies outside the valuations and was left out",

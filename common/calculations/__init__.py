@@ -1,8 +1,14 @@
 """The mathematics of investment performance: numpy only, no input or output."""
 
-from common.calculations.aggregation import exclude_flows, include_flows, security_history, sum_histories
+from common.calculations.aggregation import (
+    AccountHistory,
+    exclude_flows,
+    include_flows,
+    security_history,
+    sum_histories,
+)
 from common.calculations.bookkeeping import Holdings, LedgerEntry, LedgerError
-from common.calculations.ledger import LedgerHistory, holdings_on, value_ledger
+from common.calculations.ledger import ClosingPrice, LedgerHistory, holdings_on, value_ledger
 from common.calculations.money_weighted import DayCount, MoneyWeightedReturn, calculate_irr, xirr
 from common.calculations.performance import (
     Conventions,
@@ -33,8 +39,10 @@ from common.calculations.types import (
 )
 
 __all__ = [
+    "AccountHistory",
     "CashFlow",
     "Caution",
+    "ClosingPrice",
     "Conventions",
     "DailyValue",
     "DayCount",

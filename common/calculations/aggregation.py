@@ -3,22 +3,49 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from common.calculations.bookkeeping import LedgerError, without_rounding
-from common.calculations.types import FloatArray, Flows, PriceHistory, Valuations, day_date
+from common.calculations.types import Caution, DayArray, FloatArray, Flows, PriceHistory, Valuations
 
 History = tuple[Valuations, Flows]
 
+# What is valued every month is carried to the day of a flow, what is valued every quarter is not.
+MAX_CARRIED_DAYS = 31
+# Longer than any week-end with a holiday.
+CARRIED_DAYS_UNTOLD = 4
 
-def sum_histories(histories: Sequence[History]) -> History:
+
+@dataclass(frozen=True, slots=True)
+class AccountHistory:
+    """What portfolios make of an account.
+
+    Attributes
+    ----------
+    valuations : Valuations
+        At the close, the flows of the day included.
+    flows : Flows
+        The net of each day, without the days on which they cancel.
+    warnings : tuple of Caution
+    """
+
+    valuations: Valuations
+    flows: Flows
+    warnings: tuple[Caution, ...] = ()
+
+
+def sum_histories(histories: Sequence[History]) -> AccountHistory:
     """Return the history of an account from those of its portfolios.
 
-    A portfolio lives from its first valuation on, and until a last valuation of exactly 0 that no flow follows;
-    outside its life it is worth 0. The account has a valuation on each day on which every portfolio alive has one:
-    nothing is carried forward, so nothing is stale, and a portfolio valued weekly makes the account weekly.
+    A portfolio lives from its first valuation on; before, it is worth 0. At the close of a day it is worth its last
+    valuation and what flowed in or out since. One of exactly 0 is that of the days that follow too, until a valuation
+    or a flow comes after it.
+
+    The account has a valuation on each day on which every portfolio alive has one of its own. It has one on each day
+    with a net flow too, so that the flow earns nothing it was not there for; portfolios without a valuation of that
+    day are carried forward, at most `MAX_CARRIED_DAYS`. Where one would be older, that day gets none.
 
     The account begins with its earliest portfolio; what those that begin on that day are worth opens it. One that
     begins later brings its first value in as an external flow of that day, which stands for its own flows up to then:
@@ -27,76 +54,72 @@ def sum_histories(histories: Sequence[History]) -> History:
     Parameters
     ----------
     histories
-        Valuations that include the flows of their day, in one currency, and flows. A lone history keeps all of its
-        days and flows.
+        Valuations that include the flows of their day, in one currency, and flows.
 
     Returns
     -------
-    tuple of Valuations and Flows
-        The flows are the net of each day, without the days on which they cancel.
+    AccountHistory
+        What comes after a day changes nothing up to it. With `carried_valuation` where a valuation was made with one
+        that is over `CARRIED_DAYS_UNTOLD` days older.
 
     Raises
     ------
     LedgerError
-        There is no history, one has no valuation, or no day is common to all once the last of them has begun.
+        There is no history, or one has no valuation.
     """
     if not histories:
         raise LedgerError("there are no valuations")
     for number, (valuations, _) in enumerate(histories, start=1):
         if valuations.days.size == 0:
             raise LedgerError(f"history {number} of {len(histories)} has no valuations")
-    if len(histories) == 1:
-        return histories[0][0], _net([histories[0][1]])
 
-    begins = [int(valuations.days[0]) for valuations, _ in histories]
-    days = np.unique(np.concatenate([valuations.days for valuations, _ in histories]))
-    unvalued = np.zeros(days.size, dtype=np.int64)
-    worth, gross = np.zeros(days.size), np.zeros(days.size)
+    opening = min(int(valuations.days[0]) for valuations, _ in histories)
     moved: list[Flows] = []
-    for begin, (valuations, flows) in zip(begins, histories, strict=True):
-        alive = days >= begin
-        if _is_closed(valuations, flows):
-            alive &= days <= valuations.days[-1]
-        at = np.searchsorted(days, valuations.days)
-        unvalued += alive
-        unvalued[at] -= 1
-        worth[at] += valuations.values
-        gross[at] += np.abs(valuations.values)
+    for valuations, flows in histories:
+        begin = int(valuations.days[0])
         later = flows.days > begin
         moved.append(Flows(flows.days[later], flows.amounts[later]))
-        if begin > min(begins):
+        if begin > opening:
             moved.append(Flows(valuations.days[:1], valuations.values[:1]))
-    common = unvalued == 0
-    if not bool(common[days >= max(begins)].any()):
-        raise LedgerError(
-            f"the portfolios have no valuation day in common from {day_date(max(begins))} on, "
-            "when the last of them begins"
-        )
-    return Valuations(days[common], without_rounding(worth, gross)[common]), _net(moved)
+    net = _net(moved)
+
+    days = np.unique(np.concatenate([net.days, *(valuations.days for valuations, _ in histories)]))
+    oldest = np.zeros(days.size, dtype=np.int64)
+    for valuations, flows in histories:
+        alive = days >= valuations.days[0]
+        oldest[alive] = np.maximum(oldest[alive], _ages(valuations, flows, days[alive]))
+    valued = (oldest == 0) | (np.isin(days, net.days) & (oldest <= MAX_CARRIED_DAYS))
+    days, oldest = days[valued], oldest[valued]
+
+    worth, gross = np.zeros(days.size), np.zeros(days.size)
+    for valuations, flows in histories:
+        alive = days >= valuations.days[0]
+        value, size = _closing_values(valuations, flows, days[alive])
+        worth[alive] += value
+        gross[alive] += size
+    told = bool((oldest > CARRIED_DAYS_UNTOLD).any())
+    return AccountHistory(
+        Valuations(days, without_rounding(worth, gross)), net, (Caution.CARRIED_VALUATION,) if told else ()
+    )
 
 
-def include_flows(valuations: Valuations, flows: Flows) -> History:
+def include_flows(valuations: Valuations, flows: Flows) -> Valuations:
     """Turn valuations that exclude the flows of their day into valuations that include them.
 
-    A flow after the close of d0 takes part from then on, and so does one between d0 and the next valuation
-    (`FlowTiming.AFTER_CLOSE`): both are added to the value of d0, and the latter is dated d0. Each daily return
-    V1 / (V0 + F) - 1 stays what it was, now as (V1' - F') / V0' - 1 of `FlowTiming.END_OF_DAY`. Where valuations are
-    rare, a money-weighted return sees such a flow earlier than it came. Flows before the first and after the last
-    valuation belong to none, and are left alone.
+    Where each flow has a valuation of its day, the returns V1 / (V0 + F) - 1 of `FlowTiming.AFTER_CLOSE` stay what
+    they were, now as (V1' - F') / V0' - 1 of `FlowTiming.END_OF_DAY`.
     """
-    after = np.searchsorted(valuations.days, flows.days, side="right") - 1
-    return _shifted(valuations, flows, after, 1.0)
+    return _with_flows(valuations, flows, 1.0)
 
 
-def exclude_flows(valuations: Valuations, flows: Flows) -> History:
+def exclude_flows(valuations: Valuations, flows: Flows) -> Valuations:
     """Turn valuations that include the flows of their day into valuations that exclude them.
 
-    The inverse of `include_flows`: a flow of d1, or between the valuation before and d1, is taken from the value of d1
-    and dated d1. The daily returns of `FlowTiming.END_OF_DAY` become those of `FlowTiming.AFTER_CLOSE`, save that
-    what an opening inflow earned on its own day has no capital to be measured on.
+    The inverse of `include_flows`: where each flow has a valuation of its day, the returns of `FlowTiming.END_OF_DAY`
+    become those of `FlowTiming.AFTER_CLOSE`, save that what an opening inflow earned on its own day has no capital to
+    be measured on.
     """
-    before = np.searchsorted(valuations.days, flows.days, side="left")
-    return _shifted(valuations, flows, before, -1.0)
+    return _with_flows(valuations, flows, -1.0)
 
 
 def security_history(prices: PriceHistory) -> History:
@@ -123,9 +146,29 @@ def security_history(prices: PriceHistory) -> History:
     )
 
 
-def _is_closed(valuations: Valuations, flows: Flows) -> bool:
-    """Tell whether a portfolio ended empty: money that came after its last valuation is worth something unknown."""
-    return bool(valuations.values[-1] == 0.0) and not bool(flows.amounts[flows.days > valuations.days[-1]].any())
+def _ages(valuations: Valuations, flows: Flows, days: DayArray) -> DayArray:
+    """Return how many days old the last valuation is on each of `days`; 0 for what was emptied and is empty still."""
+    at = np.searchsorted(valuations.days, days, side="right") - 1
+    valued_on = valuations.days[at]
+    still = np.searchsorted(flows.days, valued_on, side="right") == np.searchsorted(flows.days, days, side="right")
+    return np.where((valuations.values[at] == 0.0) & still, 0, days - valued_on)
+
+
+def _closing_values(valuations: Valuations, flows: Flows, days: DayArray) -> tuple[FloatArray, FloatArray]:
+    """Return what a portfolio is worth at the close of each of `days`, and the size of the amounts that made it.
+
+    None of `days` is before its first valuation.
+    """
+    at = np.searchsorted(valuations.days, days, side="right") - 1
+    worth = valuations.values[at]
+    gross = np.abs(worth)
+    first = np.searchsorted(flows.days, valuations.days[at], side="right")
+    last = np.searchsorted(flows.days, days, side="right")
+    for index in np.flatnonzero(last > first):
+        since = flows.amounts[first[index] : last[index]].tolist()
+        worth[index] = math.fsum([worth[index], *since])
+        gross[index] += math.fsum(map(abs, since))
+    return worth, gross
 
 
 def _net(parts: Iterable[Flows]) -> Flows:
@@ -141,15 +184,11 @@ def _net(parts: Iterable[Flows]) -> Flows:
     return Flows(days[net != 0.0], net[net != 0.0])
 
 
-def _shifted(valuations: Valuations, flows: Flows, at: NDArray[np.intp], sign: float) -> History:
-    """Add each flow `sign` times to the valuation `at` its place, and date it so, where it lies between valuations."""
-    days, values = valuations.days, valuations.values
-    if days.size == 0:
-        return valuations, flows
-    inside = (flows.days >= days[0]) & (flows.days <= days[-1])
-    where, amounts = at[inside], flows.amounts[inside]
-    shifted: FloatArray = values + sign * np.bincount(where, weights=amounts, minlength=days.size)
-    gross: FloatArray = np.abs(values) + np.bincount(where, weights=np.abs(amounts), minlength=days.size)
-    dated = flows.days.copy()
-    dated[inside] = days[where]
-    return Valuations(days, without_rounding(shifted, gross)), Flows(dated, flows.amounts)
+def _with_flows(valuations: Valuations, flows: Flows, sign: float) -> Valuations:
+    """Add `sign` times the flows of its day to each valuation."""
+    same = np.isin(flows.days, valuations.days)
+    where, amounts = np.searchsorted(valuations.days, flows.days[same]), flows.amounts[same]
+    size = valuations.days.size
+    values: FloatArray = valuations.values + sign * np.bincount(where, weights=amounts, minlength=size)
+    gross: FloatArray = np.abs(valuations.values) + np.bincount(where, weights=np.abs(amounts), minlength=size)
+    return Valuations(valuations.days, without_rounding(values, gross))

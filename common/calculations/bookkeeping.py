@@ -190,7 +190,8 @@ class Book:
             steps.change(day, (steps.values or [steps.before])[-1] * float(ratio))
             for portfolio_id in (None, *by_portfolio):
                 self.positions[security_id][portfolio_id] *= ratio
-            if security_id in self.units:
+            # Units under way that two books split a day apart are the account's, though it never bought any.
+            if security_id in self.units or sum(self.positions[security_id].values(), _ZERO):
                 changed.add(security_id)
         return changed
 

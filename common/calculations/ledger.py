@@ -21,6 +21,22 @@ _IDLE_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
+class ClosingPrice:
+    """What one unit of a security is taken at.
+
+    Attributes
+    ----------
+    price : float
+        Divided by the ledger's splits since `day`: a price of the units that there are now.
+    day : int
+        Of the quotation, as days since 1970-01-01.
+    """
+
+    price: float
+    day: int
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerHistory:
     """What transactions and prices make of a portfolio.
 
@@ -32,12 +48,15 @@ class LedgerHistory:
         For each day what came in, and what went out.
     holdings : Holdings
         At the end.
+    closes : dict of str to ClosingPrice
+        At the end, of each security that is held then: cash and quantities times these make the last valuation.
     warnings : tuple of Caution
     """
 
     valuations: Valuations
     flows: Flows
     holdings: Holdings
+    closes: dict[str, ClosingPrice]
     warnings: tuple[Caution, ...]
 
 
@@ -91,10 +110,10 @@ def value_ledger(
     -------
     LedgerHistory
         A valuation of 0 on the day before the first entry, so that the first day's performance counts. From then on
-        one for every day with an entry, or with a price of a security that is ever bought, sold or transferred; also
-        while nothing is held, as zeros, which the returns leave out as `empty_account`. Where there is money and
-        nothing else, and over a week has passed without either, one for each weekday, up to `until`. With
-        `transfer_in_transit` where the internal transfers do not cancel.
+        one for every day with an entry, or with a price of a security that was bought, sold or transferred by then;
+        also while nothing is held, as zeros, which the returns leave out as `empty_account`. Where there is money and
+        nothing else, and over a week has passed without either, one for each weekday, up to `until`. What comes
+        after a day changes nothing up to it. With `transfer_in_transit` where the internal transfers do not cancel.
 
     Raises
     ------
@@ -111,7 +130,8 @@ def value_ledger(
     book = Book.of(entries if until is None else _until(entries, until))
     securities = sorted(book.units)
     quotes = {security_id: prices.get(security_id, PriceHistory.none()) for security_id in securities}
-    days = _valuation_days(book.cash_steps.days, quotes.values(), until)
+    known = [(book.units[security_id].days[0], quotes[security_id]) for security_id in securities]
+    days = _valuation_days(book.cash_steps.days, known, until)
     days = _with_idle_days(days, book, until)
     # What is held on `until` must have a price then, though it adds no valuation.
     checked = days if until is None or until == days[-1] else np.append(days, until)
@@ -120,6 +140,7 @@ def value_ledger(
     gross = np.abs(worth)
     moved = {key: [float(amount)] for key, amount in book.flows.items()}
     faults = []
+    closes = {}
     for security_id in securities:
         units = book.units[security_id].on(checked)
         needed = units != 0.0
@@ -131,6 +152,8 @@ def value_ledger(
         if outdated.size:
             at = outdated[0]
             faults.append(_price_fault(security_id, int(checked[at]), int(quoted[at]), max_price_age_days))
+        if units[-1] != 0.0:
+            closes[security_id] = ClosingPrice(float(close[-1]), int(quoted[-1]))
         with np.errstate(over="ignore", invalid="ignore"):
             position = np.where(units != 0.0, units * close, 0.0)
             worth += position
@@ -147,6 +170,7 @@ def value_ledger(
             Valuations.from_arrays(days, without_rounding(worth, gross)[: days.size]),
             Flows.from_arrays([day for day, _ in flows], [amount for _, amount in flows]),
             book.holdings(int(checked[-1])),
+            closes,
             (Caution.TRANSFER_IN_TRANSIT,) if book.in_transit() else (),
         )
     except (OverflowError, ValueError) as fault:
@@ -168,13 +192,19 @@ def _until(entries: Iterable[LedgerEntry], last: int) -> list[LedgerEntry]:
     return [entry for entry in entries if entry.day <= last]
 
 
-def _valuation_days(entry_days: Sequence[int], quotes: Iterable[PriceHistory], until: int | None) -> DayArray:
-    """Return the day before the first entry, and from then on the days with an entry or a price."""
+def _valuation_days(
+    entry_days: Sequence[int], quotes: Iterable[tuple[int, PriceHistory]], until: int | None
+) -> DayArray:
+    """Return the day before the first entry, from then on those with an entry, and those with a price.
+
+    A security's prices count from the day that stands before them, that of its first entry: a later purchase must not
+    add days to the past.
+    """
     before = entry_days[0] - 1
     days = [np.asarray(entry_days, dtype=np.int64)]
-    for history in quotes:
+    for entered, history in quotes:
         last = None if until is None else np.searchsorted(history.days, until, side="right")
-        days.append(history.days[np.searchsorted(history.days, before, side="right") : last])
+        days.append(history.days[np.searchsorted(history.days, entered) : last])
     offsets = np.concatenate(days) - before
     marked = np.zeros(int(offsets.max()) + 1, dtype=np.bool_)
     marked[0] = True

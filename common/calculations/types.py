@@ -79,6 +79,8 @@ class Reason(StrEnum):
 class Caution(StrEnum):
     """A warning that goes with a value: it is defined, and still deserves a second look."""
 
+    CARRIED_VALUATION = "carried_valuation"
+    """A portfolio's last value, some days old, stands in for its part of the account's valuation on a flow's day."""
     EMPTY_ACCOUNT = "empty_account"
     """Nothing was invested during some sub-periods; they are left out."""
     FLOW_OUTSIDE_VALUATIONS = "flow_outside_valuations"

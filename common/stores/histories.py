@@ -1,13 +1,11 @@
 """An entity's history out of the books: its valuations and flows, and what they depend on."""
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any
-
-import numpy as np
+from typing import Any, TypeVar
 
 from common.access import Scope
 from common.cache import CalculationCache
@@ -35,9 +33,15 @@ from common.stores.ports import Books, PortfolioBook
 READERS = 8
 # Prices of a security at a revision: some 250 kB for ten years of days.
 PRICES_KEPT = 256
-PRICES_SECONDS = 3600.0
+# Levels of a benchmark at a revision: some 40 kB.
+LEVELS_KEPT = 32
+KEPT_SECONDS = 3600.0
 
 PriceCache = CalculationCache[tuple[str, str], PriceHistory]
+LevelCache = CalculationCache[tuple[str, str], Valuations]
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 _FLOWS = frozenset(
     {
@@ -99,7 +103,7 @@ class Dependencies:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Units of one security, at its last price."""
+    """Units of one security, at its last price; one from before a split is divided by it."""
 
     security_id: str
     quantity: Decimal
@@ -134,13 +138,15 @@ class BookReader:
     ----------
     books
         The books.
-    prices
-        Keeps prices by security and revision: most portfolios hold the same securities.
+    prices, levels
+        Keep prices by security, and levels by benchmark, and revision: most portfolios hold the same securities and
+        are compared with the same benchmark.
     """
 
-    def __init__(self, books: Books, prices: PriceCache | None = None) -> None:
+    def __init__(self, books: Books, prices: PriceCache | None = None, levels: LevelCache | None = None) -> None:
         self._books = books
-        self._prices = prices or CalculationCache(PRICES_SECONDS, max_entries=PRICES_KEPT)
+        self._prices = prices or CalculationCache(KEPT_SECONDS, max_entries=PRICES_KEPT)
+        self._levels = levels or CalculationCache(KEPT_SECONDS, max_entries=LEVELS_KEPT)
 
     def dependencies(self, key: EntityKey, benchmark_id: str | None = None, *, compare: bool = True) -> Dependencies:
         """Return an entity with everything its history is made of.
@@ -241,19 +247,17 @@ class BookReader:
                 raise InvalidPortfolioError(
                     f"{name} is valued by valuations: its transactions do not say what it holds"
                 )
+        _refuse_several_currencies(of, _begun(books, last), last)
         try:
             found = self._value(of, books, last, max_price_age_days)
         except LedgerError as error:
             raise InvalidPortfolioError(str(error)) from None
         held = found.holdings
-        prices = self._prices_of([each for each in of.securities if each.entity.entity_id in held.quantities])
         positions = []
         for security_id, quantity in sorted(held.quantities.items()):
-            history = prices[security_id]
-            at = int(np.searchsorted(history.days, held.day, side="right")) - 1
-            price = float(history.prices[at])
+            close = found.closes[security_id]
             positions.append(
-                Position(security_id, quantity, price, day_date(int(history.days[at])), float(quantity) * price)
+                Position(security_id, quantity, close.price, day_date(close.day), float(quantity) * close.price)
             )
         return Positions(day_date(held.day), held.cash, tuple(positions), float(found.valuations.values[-1]))
 
@@ -261,9 +265,10 @@ class BookReader:
         """Return the levels of the benchmark."""
         if of.benchmark is None:
             return None
-        levels = self._books.levels(of.benchmark.entity.entity_id)
+        name = of.benchmark.entity.entity_id
+        levels = self._levels.get_or_compute((name, of.benchmark.revision), lambda: self._books.levels(name))
         if not levels.days.size:
-            raise InvalidPortfolioError(f"the benchmark {of.benchmark.entity.entity_id} has no levels")
+            raise InvalidPortfolioError(f"the benchmark {name} has no levels")
         return levels
 
     def _portfolios_of(self, account: StoredEntity) -> Iterator[StoredEntity]:
@@ -284,14 +289,10 @@ class BookReader:
         book = self._books.portfolio_book(entity.entity_id)
         if book.valuations is not None:
             valuations, flows = _valued(book.valuations, book.transactions, last)
-            timing = asked or entity.flow_timing or FlowTiming.AFTER_CLOSE
-            if timing is FlowTiming.AFTER_CLOSE and last is not None:
-                # After the close of the last valuation a flow is beyond the history, not a doubtful part of it.
-                early = flows.days < valuations.days[-1]
-                flows = Flows(flows.days[early], flows.amounts[early])
-            return History(valuations, flows, timing)
+            return _history(valuations, flows, asked or entity.flow_timing or FlowTiming.AFTER_CLOSE, last)
+        _refuse_several_currencies(of, {entity.entity_id: book}, last)
         found = self._value(of, {entity.entity_id: book}, last, max_price_age_days)
-        return _in_timing(found.valuations, found.flows, asked, found.warnings)
+        return _in_timing(found.valuations, found.flows, asked or FlowTiming.END_OF_DAY, last, found.warnings)
 
     def _account(
         self, of: Dependencies, last: int | None, max_price_age_days: int, asked: FlowTiming | None
@@ -300,26 +301,35 @@ class BookReader:
         if not of.portfolios:
             raise InvalidPortfolioError(f"the account {of.entity.entity.entity_id} has no portfolios")
         ids = [each.entity.entity_id for each in of.portfolios]
-        with ThreadPoolExecutor(max_workers=READERS) as readers:
-            books = dict(zip(ids, readers.map(self._books.portfolio_book, ids), strict=True))
+        books = dict(zip(ids, _at_once(self._books.portfolio_book, ids), strict=True))
+        begun = _begun(books, last)
+        if not begun:
+            raise InvalidPortfolioError(_beginning(books, last))
+        _refuse_several_currencies(of, begun, last)
         histories = []
-        warnings: tuple[Caution, ...] = ()
+        timings = set[FlowTiming]()
+        warnings = set[Caution]()
         for portfolio in of.portfolios:
-            book = books[portfolio.entity.entity_id]
-            if book.valuations is None:
+            book = begun.get(portfolio.entity.entity_id)
+            if book is None or book.valuations is None:
                 continue
             valuations, flows = _valued(book.valuations, book.transactions, last)
-            if (portfolio.entity.flow_timing or FlowTiming.AFTER_CLOSE) is FlowTiming.AFTER_CLOSE:
-                valuations, flows = include_flows(valuations, flows)
+            timing = portfolio.entity.flow_timing or FlowTiming.AFTER_CLOSE
+            timings.add(timing)
+            if timing is FlowTiming.AFTER_CLOSE:
+                valuations = include_flows(valuations, flows)
             histories.append((valuations, flows))
-        by_ledger = {name: book for name, book in books.items() if book.valuations is None and book.transactions}
-        if by_ledger:
+        # With those that begin later: what is on its way to them is the account's.
+        by_ledger = {name: book for name, book in books.items() if book.valuations is None}
+        if by_ledger.keys() & begun.keys():
             found = self._value(of, by_ledger, last, max_price_age_days)
             histories.append((found.valuations, found.flows))
-            warnings = found.warnings
-        if not histories:
-            raise InvalidPortfolioError("no portfolio of the account has valuations or transactions")
-        return _in_timing(*sum_histories(histories), asked, warnings)
+            timings.add(FlowTiming.END_OF_DAY)
+            warnings.update(found.warnings)
+        account = sum_histories(histories)
+        warnings.update(account.warnings)
+        timing = asked or of.entity.entity.flow_timing or _shared(timings)
+        return _in_timing(account.valuations, account.flows, timing, last, tuple(sorted(warnings)))
 
     def _value(
         self, of: Dependencies, books: Mapping[str, PortfolioBook], last: int | None, max_price_age_days: int
@@ -332,8 +342,6 @@ class BookReader:
         entries = [_entry(each, books.keys()) for book in books.values() for each in book.transactions]
         traded = {entry.security_id for entry in entries if entry.security_id}
         securities = [each for each in of.securities if each.entity.entity_id in traded]
-        for security in securities:
-            _refuse_other_currency(of.entity, security)
         return value_ledger(entries, self._prices_of(securities), until=last, max_price_age_days=max_price_age_days)
 
     def _prices_of(self, securities: Sequence[StoredEntity]) -> Mapping[str, PriceHistory]:
@@ -341,8 +349,15 @@ class BookReader:
             name = security.entity.entity_id
             return self._prices.get_or_compute((name, security.revision), lambda: self._books.prices(name))
 
-        with ThreadPoolExecutor(max_workers=READERS) as readers:
-            return dict(zip((each.entity.entity_id for each in securities), readers.map(read, securities), strict=True))
+        return dict(zip((each.entity.entity_id for each in securities), _at_once(read, securities), strict=True))
+
+
+def _at_once(read: Callable[[Item], Found], items: Sequence[Item]) -> list[Found]:
+    """Return what `read` makes of each item, several at a time; threads for a single one would only cost time."""
+    if len(items) < 2:
+        return list(map(read, items))
+    with ThreadPoolExecutor(max_workers=READERS) as readers:
+        return list(readers.map(read, items))
 
 
 def _entry(transaction: Transaction, own: Set[str]) -> LedgerEntry:
@@ -385,16 +400,56 @@ def _valued(valuations: Valuations, transactions: Sequence[Transaction], last: i
     return Valuations(valuations.days[kept], valuations.values[kept]), Flows(flows.days[known], flows.amounts[known])
 
 
+def _begun(books: Mapping[str, PortfolioBook], last: int | None) -> dict[str, PortfolioBook]:
+    """Return the books with a valuation by `last`, or a transaction where they were never given valuations."""
+    begins = {name: begin for name, book in books.items() if (begin := _begin(book)) is not None}
+    return {name: books[name] for name, begin in begins.items() if last is None or begin <= last}
+
+
+def _beginning(books: Mapping[str, PortfolioBook], last: int | None) -> str:
+    """Tell why none of an account's books has begun."""
+    begins = [begin for book in books.values() if (begin := _begin(book)) is not None]
+    if last is None or not begins:
+        return "no portfolio of the account has valuations or transactions"
+    return (
+        f"the account's first valuation or transaction, {day_date(min(begins))}, is later than "
+        f"as_of_date {day_date(last)}"
+    )
+
+
+def _begin(book: PortfolioBook) -> int | None:
+    if book.valuations is not None:
+        return int(book.valuations.days[0])
+    return day_number(book.transactions[0].trade_date) if book.transactions else None
+
+
+def _shared(timings: Set[FlowTiming]) -> FlowTiming:
+    """Return what an account is calculated under when nobody says: its valuations hold the flows of their day."""
+    if len(timings) == 1 and FlowTiming.AFTER_CLOSE not in timings:
+        return next(iter(timings))
+    return FlowTiming.END_OF_DAY
+
+
 def _in_timing(
-    valuations: Valuations, flows: Flows, asked: FlowTiming | None, warnings: tuple[Caution, ...]
+    valuations: Valuations, flows: Flows, timing: FlowTiming, last: int | None, warnings: tuple[Caution, ...]
 ) -> History:
-    """Return valuations that include their day's flows under the convention asked for.
+    """Return valuations that include their day's flows as those of `timing`.
 
     Without the flows in them, as `after_close` has it, they make the same returns as with them by the end of the day.
     """
-    if asked is FlowTiming.AFTER_CLOSE:
-        return History(*exclude_flows(valuations, flows), asked, warnings)
-    return History(valuations, flows, asked or FlowTiming.END_OF_DAY, warnings)
+    if timing is FlowTiming.AFTER_CLOSE:
+        valuations = exclude_flows(valuations, flows)
+    return _history(valuations, flows, timing, last, warnings)
+
+
+def _history(
+    valuations: Valuations, flows: Flows, timing: FlowTiming, last: int | None, warnings: tuple[Caution, ...] = ()
+) -> History:
+    if timing is FlowTiming.AFTER_CLOSE and last is not None:
+        # After the close of the last day a flow is beyond the history, not a doubtful part of it.
+        inside = flows.days != valuations.days[-1]
+        flows = Flows(flows.days[inside], flows.amounts[inside])
+    return History(valuations, flows, timing, warnings)
 
 
 def _until(prices: PriceHistory, last: int | None) -> PriceHistory:
@@ -404,10 +459,25 @@ def _until(prices: PriceHistory, last: int | None) -> PriceHistory:
     return PriceHistory(prices.days[kept], prices.prices[kept], prices.dividends[kept], prices.splits[kept])
 
 
-def _refuse_other_currency(entity: StoredEntity, security: StoredEntity) -> None:
-    ours, theirs = entity.entity.currency, security.entity.currency
-    if ours and theirs and ours != theirs:
-        raise InvalidPortfolioError(
-            f"{security.entity.entity_id} is priced in {theirs}, the {entity.entity.entity_type} is in {ours}; "
-            "amounts are not converted"
-        )
+def _refuse_several_currencies(of: Dependencies, books: Mapping[str, PortfolioBook], last: int | None) -> None:
+    """Refuse what does not have one currency: the entity, the portfolios of `books`, what they have traded by `last`.
+
+    Those of which no currency is known are taken to have the others'.
+    """
+    until = date.max if last is None else day_date(last)
+    traded = {
+        each.security_id
+        for book in books.values()
+        if book.valuations is None
+        for each in book.transactions
+        if each.trade_date <= until
+    }
+    portfolios = [each for each in of.portfolios if each.entity.entity_id in books]
+    securities = [each for each in of.securities if each.entity.entity_id in traded]
+    known = [each.entity for each in (of.entity, *portfolios, *securities) if each.entity.currency]
+    for other in known[1:]:
+        if other.currency != known[0].currency:
+            raise InvalidPortfolioError(
+                f"{known[0].entity_type} {known[0].entity_id} is in {known[0].currency}, {other.entity_type} "
+                f"{other.entity_id} in {other.currency}; amounts are not converted"
+            )

@@ -12,6 +12,7 @@ import pytest
 
 from common.calculations import (
     Caution,
+    ClosingPrice,
     Conventions,
     FlowTiming,
     Holdings,
@@ -223,20 +224,49 @@ def test_a_split_before_the_purchase_counts_for_a_price_from_before_it() -> None
         [entry("deposit", 0, 100), entry("split", 5, None, 4, "A"), entry("buy", 6, 100, 4, "A")],
         A=closes(d4=100.0, d7=26.0),
     )
-    assert valued(history) == {-1: 0.0, 0: 100.0, 4: 100.0, 5: 100.0, 6: 100.0, 7: 104.0}
+    assert valued(history) == {-1: 0.0, 0: 100.0, 5: 100.0, 6: 100.0, 7: 104.0}
 
 
 def test_days_with_a_price_or_an_entry_are_valued_from_the_first_entry_to_the_end() -> None:
     entries = [entry("deposit", 2, 1000), entry("buy", 4, 100, 1, "A"), entry("deposit", 5, 10)]
     prices = closes(d0=90.0, d2=95.0, d3=99.0, d4=100.0, d7=101.0, d8=102.0)
-    assert list(valued(value(entries, A=prices))) == [1, 2, 3, 4, 5, 7, 8]
-    assert list(valued(value(entries, A=prices, until=7))) == [1, 2, 3, 4, 5, 7]
-    # Not a day of its own, and the deposit of the 5th is not known yet.
+    # Before it is bought on the 4th, the security adds no days.
+    assert list(valued(value(entries, A=prices))) == [1, 2, 4, 5, 7, 8]
+    assert list(valued(value(entries, A=prices, until=7))) == [1, 2, 4, 5, 7]
+    # The deposit of the 5th is not known yet.
     history = value(entries, A=prices, until=4)
-    assert list(valued(history)) == [1, 2, 3, 4]
+    assert list(valued(history)) == [1, 2, 4]
     assert history.holdings == Holdings(on(4), Decimal(900), {"A": Decimal(1)})
-    # Before it is ever bought, a security adds no days.
     assert list(valued(value(entries, A=prices, until=3))) == [1, 2]
+
+
+def test_a_later_purchase_changes_nothing_before_it() -> None:
+    # A is priced once a week; B, bought on the 15th, every day.
+    entries = [entry("deposit", 0, 100), entry("buy", 0, 100, 1, "A")]
+    exchanged = [*entries, entry("sell", 14, 102, 1, "A"), entry("buy", 14, 102, 2, "B")]
+    weekly, daily = closes(d0=100.0, d7=101.0, d14=102.0), closes(**{f"d{day}": 51.0 for day in range(17)})
+    before = valued(value(entries, until=14, A=weekly, B=daily))
+    assert before == {-1: 0.0, 0: 100.0, 7: 101.0, 14: 102.0}
+    assert valued(value(exchanged, A=weekly, B=daily)) == {**before, 15: 102.0, 16: 102.0}
+
+
+def test_what_is_held_at_the_end_is_told_with_the_prices_that_make_its_worth() -> None:
+    # A two for one on Monday, last priced on Friday at 100: 20 units at 50. B is sold again, C was never held.
+    entries = [
+        entry("deposit", 0, 2000),
+        entry("buy", 0, 1000, 10, "A"),
+        entry("buy", 0, 300, 3, "B"),
+        entry("sell", 4, 300, 3, "B"),
+        entry("split", 7, None, 2, "A"),
+    ]
+    history = value(entries, A=closes(d0=100.0, d4=100.0), B=closes(d0=100.0, d4=100.0), C=closes(d0=1.0), until=9)
+    assert history.closes == {"A": ClosingPrice(50.0, on(4))}
+    assert history.holdings == Holdings(on(9), Decimal(1000), {"A": Decimal(20)})
+    assert history.valuations.values[-1] == 1000 + 20 * 50.0
+    assert value(entries, A=closes(d0=100.0, d4=100.0), B=closes(d0=99.0), until=0).closes == {
+        "A": ClosingPrice(100.0, on(0)),
+        "B": ClosingPrice(99.0, on(0)),
+    }
 
 
 def test_until_need_not_be_a_valuation_day() -> None:
@@ -367,6 +397,17 @@ class TestTransfersBetweenPortfoliosOfAnAccount:
         )
         assert valued(history) == {-1: 0.0, 0: 1000.0, 1: 1000.0, 2: 1000.0, 3: 1000.0}
         assert history.warnings == ()
+
+    def test_units_that_a_split_in_one_book_alone_makes_are_held_and_priced(self) -> None:
+        # Nobody ever bought B: five are owed and five under way, until the one book doubles what it waits for.
+        entries = [
+            entry("transfer_out", 0, None, 5, "B", internal=True, portfolio_id="p1"),
+            entry("split", 1, None, 2, "B", portfolio_id="p2"),
+        ]
+        history = value(entries, B=closes(d1=7.0))
+        assert history.holdings.quantities == {"B": Decimal(5)}
+        assert history.closes == {"B": ClosingPrice(7.0, on(1))}
+        assert valued(history) == {-1: 0.0, 0: 0.0, 1: 35.0}
 
     def test_the_receiver_may_sell_what_has_not_arrived(self) -> None:
         history = value(self.entries(entry("sell", 1, 505, 5, "A", portfolio_id="p2")), A=closes(d0=100.0, d1=101.0))

@@ -1,6 +1,7 @@
 """The tasks on the books: what is calculated by id alone, whose it may be, and what is not calculated twice."""
 
 import json
+from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -163,6 +164,219 @@ def test_a_transfer_to_a_portfolio_with_valuations_cancels_too(books: InMemoryBo
     assert twr[0] == pytest.approx(twr[1], abs=1e-14)
 
 
+def world(*entities: Entity, **series: Mapping[date, float]) -> InMemoryBooks:
+    """Return books of an account `A` with `entities`, prices of S and valuations of the portfolios named."""
+    made = InMemoryBooks()
+    for each in (entity("account", "A", client_id="acme"), entity("security", "S"), *entities):
+        made.put_entity(each)
+    for name, points in series.items():
+        kind = SeriesKind.PRICE if name == "S" else SeriesKind.VALUATION
+        made.write_series(kind, name, [DayValue(day, Decimal(str(value))) for day, value in points.items()])
+    return made
+
+
+def member(name: str, **changes: Any) -> Entity:
+    return entity("portfolio", name, client_id="acme", account_id="A", **changes)
+
+
+def account(books: InMemoryBooks, **changes: Any) -> dict[str, Any]:
+    (outcome,) = run(books, entity_type="account", entity_ids=["A"], **changes)
+    found: dict[str, Any] = outcome["result"]
+    return {**found, "ITD": found["periods"]["ITD"]}
+
+
+JANUARY = days(23)  # The weekdays of January 2024; the 13th is a Saturday.
+FRIDAYS = [day for day in JANUARY if day.weekday() == 4]
+SATURDAY, WEDNESDAY = date(2024, 1, 13), date(2024, 1, 17)
+
+
+@pytest.mark.parametrize(("moved", "left"), [(900, 100), (1000, 0)])
+@pytest.mark.parametrize("timing", ["after_close", "end_of_day"])
+@pytest.mark.parametrize(
+    ("valued_on", "transferred"),
+    [(JANUARY, SATURDAY), (FRIDAYS, SATURDAY), (FRIDAYS, WEDNESDAY)],
+    ids=["daily", "weekly", "weekly, on a Wednesday"],
+)
+def test_a_transfer_between_two_valuations_is_no_performance_of_the_account(
+    valued_on: list[date], transferred: date, timing: str, moved: int, left: int
+) -> None:
+    """1,000 and 1; most of the 1,000 goes over and is invested; then the price rises by 1 %, and that is all."""
+    books = world(
+        member("v", flow_timing=timing),
+        member("t"),
+        v={day: 1000 if day < transferred else left for day in valued_on},
+        S={day: 100 if day <= date(2024, 1, 17) else 101 for day in JANUARY},
+    )
+    books.record("t", [transaction("0", "t", T.DEPOSIT, FRIDAYS[0], amount=1)])
+    books.record(
+        "t",
+        [
+            transaction("1", "t", T.TRANSFER_IN, transferred, amount=moved, counterparty_id="v"),
+            transaction("2", "t", T.BUY, transferred, amount=moved, quantity=moved // 100, security_id="S"),
+        ],
+    )
+    books.record("v", [transaction("3", "v", T.TRANSFER_OUT, transferred, amount=moved, counterparty_id="t")])
+    for asked in ("end_of_day", "after_close"):
+        found = account(books, as_of_date=FRIDAYS[-1].isoformat(), flow_timing=asked)
+        # A weekly account begins on the 5th with 1,001; a daily one on the 1st with 1,000 and gets the 1.
+        assert found["ITD"]["twr"] == pytest.approx(moved / 100 / 1001, rel=1e-9)
+        assert found["ITD"]["mwr_period"] == pytest.approx(moved / 100 / 1001, rel=1e-2)
+        assert found["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("valued_on", "carried"), [(JANUARY, []), (FRIDAYS, ["carried_valuation"])], ids=["daily", "weekly"]
+)
+@pytest.mark.parametrize("deposited", [SATURDAY, WEDNESDAY], ids=["Saturday", "Wednesday"])
+def test_a_deposit_between_two_valuations_earns_nothing_it_was_not_there_for(
+    valued_on: list[date], carried: list[str], deposited: date
+) -> None:
+    """A portfolio of 1,000, and one of 10 that gets 100,000; then the price rises by 1 %: 1,000 / 101,010."""
+    books = world(
+        member("v"),
+        member("t"),
+        v=dict.fromkeys(valued_on, 1000),
+        S={day: 100 if day <= date(2024, 1, 17) else 101 for day in JANUARY},
+    )
+    books.record(
+        "t",
+        [
+            transaction("0", "t", T.DEPOSIT, FRIDAYS[0], amount=10),
+            transaction("1", "t", T.DEPOSIT, deposited, amount=100_000),
+            transaction("2", "t", T.BUY, deposited, amount=100_000, quantity=1000, security_id="S"),
+        ],
+    )
+    found = account(books, as_of_date=FRIDAYS[-1].isoformat())
+    assert found["ITD"]["twr"] == pytest.approx(1000 / 101_010, rel=1e-9)
+    # Friday's value on a Saturday is its value; on a Wednesday it is five days old.
+    assert found["warnings"] == (carried if deposited == WEDNESDAY else [])
+
+
+def test_an_account_can_be_calculated_between_a_join_and_the_next_valuation_of_all() -> None:
+    books = world(member("v"), member("t"), v=dict.fromkeys(FRIDAYS, 100), S=dict.fromkeys(JANUARY, 100))
+    books.record("t", [transaction("1", "t", T.DEPOSIT, date(2024, 1, 8), amount=10_000)])
+    found = account(books, as_of_date="2024-01-10")
+    assert (found["ITD"]["from"], found["ITD"]["to"], found["ITD"]["twr"]) == ("2024-01-05", "2024-01-08", 0.0)
+
+
+def test_what_begins_after_the_date_takes_no_part_in_an_account() -> None:
+    later = date(2024, 1, 15)
+    alone = world(member("v"), v={day: 100 + index for index, day in enumerate(JANUARY)})
+    books = world(
+        member("v"),
+        member("t"),
+        member("w", currency="JPY", flow_timing="start_of_day"),
+        v={day: 100 + index for index, day in enumerate(JANUARY)},
+        w={day: 5 for day in JANUARY if day >= later},
+        S=dict.fromkeys(JANUARY, 1),
+    )
+    books.record(
+        "t",
+        [
+            transaction("1", "t", T.DEPOSIT, later, amount=10),
+            transaction("2", "t", T.BUY, later, amount=10, quantity=10, security_id="S"),
+        ],
+    )
+    assert account(books, as_of_date="2024-01-12") == account(alone, as_of_date="2024-01-12")
+    with pytest.raises(InvalidPortfolioError) as caught:
+        account(books, as_of_date="2023-12-29")
+    assert str(caught.value) == (
+        "the account's first valuation or transaction, 2024-01-01, is later than as_of_date 2023-12-29"
+    )
+    with pytest.raises(InvalidPortfolioError, match="no portfolio of the account has valuations or transactions"):
+        account(world(member("v")), as_of_date="2023-12-29")
+
+
+def test_what_is_on_its_way_to_a_portfolio_that_begins_later_is_the_accounts() -> None:
+    books = world(member("t"), member("u"))
+    books.record(
+        "t",
+        [
+            transaction("0", "t", T.DEPOSIT, JANUARY[0], amount=100),
+            transaction("1", "t", T.TRANSFER_OUT, JANUARY[4], amount=40, counterparty_id="u"),
+            transaction("2", "t", T.INTEREST, JANUARY[5], amount=1),
+        ],
+    )
+    books.record("u", [transaction("1", "u", T.TRANSFER_IN, JANUARY[8], amount=40, counterparty_id="t")])
+    for as_of, warnings in ((JANUARY[5], ["transfer_in_transit"]), (JANUARY[8], [])):
+        found = account(books, as_of_date=as_of.isoformat())
+        assert found["ITD"]["twr"] == pytest.approx(0.01)
+        assert found["warnings"] == warnings
+
+
+@pytest.mark.parametrize(
+    ("own", "of_portfolios", "asked", "expected"),
+    [
+        (None, ["start_of_day", "start_of_day"], None, "start_of_day"),
+        (None, ["start_of_day", "end_of_day"], None, "end_of_day"),
+        (None, ["start_of_day", None], None, "end_of_day"),
+        (None, [None, "after_close"], None, "end_of_day"),
+        ("inflow_start_outflow_end", ["start_of_day", "start_of_day"], None, "inflow_start_outflow_end"),
+        ("after_close", [None, None], None, "after_close"),
+        ("inflow_start_outflow_end", ["start_of_day", "start_of_day"], "end_of_day", "end_of_day"),
+    ],
+)
+def test_the_timing_of_an_account_is_the_request_s_or_its_own_or_its_portfolios(
+    own: str | None, of_portfolios: list[str | None], asked: str | None, expected: str
+) -> None:
+    # 1,000 come in on the second day: invested from its start, 2,200 are 10 %.
+    values = {JANUARY[0]: 1000, JANUARY[1]: 2200, JANUARY[2]: 2200}
+    one, other = (member(name, flow_timing=each) for name, each in zip("vw", of_portfolios, strict=True))
+    books = world(entity("account", "A", client_id="acme", flow_timing=own), one, other, v=values)
+    books.write_series(SeriesKind.VALUATION, "w", [DayValue(day, Decimal(1)) for day in values])
+    books.record("v", [transaction("1", "v", T.DEPOSIT, JANUARY[1], amount=1000)])
+    found = account(books, **({"flow_timing": asked} if asked else {}))
+    assert found["flow_timing"] == expected
+    if expected == "start_of_day":
+        assert found["ITD"]["twr"] == pytest.approx(2201 / 2001 - 1)
+
+
+def test_the_timing_of_an_account_with_a_ledger_is_the_ledger_s() -> None:
+    books = world(member("v", flow_timing="start_of_day"), member("t"), v=dict.fromkeys(JANUARY, 1000))
+    books.record("t", [transaction("1", "t", T.DEPOSIT, JANUARY[0], amount=1)])
+    assert account(books)["flow_timing"] == "end_of_day"
+
+
+@pytest.mark.parametrize(
+    ("currencies", "message"),
+    [
+        (("USD", "EUR", None, None), "account A is in USD, portfolio v in EUR"),
+        (("USD", None, "EUR", None), "account A is in USD, portfolio t in EUR"),
+        (("USD", None, None, "EUR"), "account A is in USD, security S in EUR"),
+        ((None, "USD", None, "EUR"), "portfolio v is in USD, security S in EUR"),
+        ((None, None, "USD", "EUR"), "portfolio t is in USD, security S in EUR"),
+        ((None, "EUR", "USD", None), "portfolio t is in USD, portfolio v in EUR"),
+        (("EUR", "EUR", None, "EUR"), None),
+    ],
+)
+def test_an_account_has_one_currency(currencies: tuple[str | None, ...], message: str | None) -> None:
+    own, valued, traded, security = currencies
+    books = world(
+        entity("account", "A", client_id="acme", currency=own),
+        entity("security", "S", currency=security),
+        member("v", currency=valued),
+        member("t", currency=traded),
+        v=dict.fromkeys(JANUARY, 1),
+        S=dict.fromkeys(JANUARY, 1),
+    )
+    books.record("t", [transaction("1", "t", T.BUY, JANUARY[0], amount=1, quantity=1, security_id="S")])
+    if message is None:
+        assert account(books)["ITD"]["twr"] is not None
+        return
+    with pytest.raises(InvalidPortfolioError) as caught:
+        account(books)
+    assert str(caught.value) == f"{message}; amounts are not converted"
+
+
+def test_with_a_date_only_what_came_after_the_close_of_the_last_valuation_s_day_is_beyond_the_history() -> None:
+    books = world(member("v"), v={JANUARY[0]: 1000, JANUARY[3]: 1000})
+    books.record("v", [transaction("1", "v", T.DEPOSIT, JANUARY[3], amount=1)])
+    as_of = JANUARY[12].isoformat()
+    assert run(books, entity_ids=["v"], as_of_date=as_of)[0]["result"]["warnings"] == []
+    books.record("v", [transaction("2", "v", T.DEPOSIT, JANUARY[5], amount=1)])
+    assert run(books, entity_ids=["v"], as_of_date=as_of)[0]["result"]["warnings"] == ["flow_outside_valuations"]
+
+
 def test_a_security_s_return_has_its_dividends_and_splits(books: InMemoryBooks) -> None:
     books.put_entity(entity("security", "PAYS"))
     prices = [("2024-01-02", 100, 0, 1), ("2024-01-03", 110, 0, 1), ("2024-01-04", 54, 1, 2), ("2024-01-05", 55, 0, 1)]
@@ -215,7 +429,7 @@ def test_nothing_after_the_date_is_looked_at(books: InMemoryBooks) -> None:
         ({"entity_ids": ["empty"]}, "there are no transactions"),
         ({"entity_ids": ["valued"], "as_of_date": "2023-12-01"}, "the first valuation, 2024-01-01, is later than"),
         ({"entity_ids": ["stale"]}, "the last price of OLD before"),
-        ({"entity_ids": ["foreign"]}, "AAPL is priced in USD, the portfolio is in EUR"),
+        ({"entity_ids": ["foreign"]}, "portfolio foreign is in EUR, security AAPL in USD"),
         ({"entity_type": "account", "entity_ids": ["hollow"]}, "the account hollow has no portfolios"),
     ],
 )
@@ -327,7 +541,8 @@ def test_the_benchmark_of_the_books(books: InMemoryBooks) -> None:
     assert outcome["result"]["periods"]["ITD"]["benchmark_twr"] == pytest.approx(1118 / 1000 - 1)
     books.put_entity(entity("portfolio", "valued", client_id="acme", account_id="joint", benchmark_id="SP500"))
     (by_itself,) = run(books, entity_ids=["valued"])
-    assert by_itself["result"] == outcome["result"]
+    # All but how it was asked for.
+    assert {**by_itself["result"], "asked": None} == {**outcome["result"], "asked": None}
     assert refused(books, entity_ids=["valued"], benchmark={"benchmark_id": "none"}) == [
         "$.benchmark.benchmark_id: there is no benchmark none"
     ]
@@ -342,6 +557,25 @@ def test_what_is_held_is_what_the_transactions_leave(books: InMemoryBooks) -> No
     assert position == Position("AAPL", Decimal(10), 159.0, days()[-1], 1590.0)
     early = reader.holdings(of, as_of=days()[5], max_price_age_days=7)
     assert (early.cash, early.value) == (Decimal(0), 1050.0)
+
+
+def test_what_is_held_over_a_split_is_worth_what_it_is() -> None:
+    # Two for one on Monday; Friday's 100 is 50 of the new units.
+    books = world(member("t"), S={date(2024, 1, 2): 100, date(2024, 1, 5): 100})
+    books.record(
+        "t",
+        [
+            transaction("1", "t", T.DEPOSIT, date(2024, 1, 2), amount=1007),
+            transaction("2", "t", T.BUY, date(2024, 1, 2), amount=1000, quantity=10, security_id="S"),
+            transaction("3", "t", T.SPLIT, date(2024, 1, 8), quantity=2, security_id="S"),
+        ],
+    )
+    reader = BookReader(books)
+    for kind, name in ((BookEntityType.PORTFOLIO, "t"), (BookEntityType.ACCOUNT, "A")):
+        of = reader.dependencies(EntityKey(kind, name))
+        found = reader.holdings(of, as_of=date(2024, 1, 9), max_price_age_days=7)
+        assert found.positions == (Position("S", Decimal(20), 50.0, date(2024, 1, 5), 1000.0),)
+        assert (found.cash, found.value) == (Decimal(7), 1007.0)
 
 
 def test_valuations_do_not_say_what_is_held(books: InMemoryBooks) -> None:

@@ -164,7 +164,7 @@ def stored(world: LocalRuntime, kind: EntityType, name: str) -> dict[str, Any]:
 
 def close(found: dict[str, Any], expected: dict[str, Any]) -> None:
     """Assert that two stored rows have the same metrics and reasons, period by period."""
-    provenance = {"request_id", "version"}
+    provenance = {"request_id", "version", "asked"}
     assert found["periods"].keys() == expected["periods"].keys() == set(PERIODS)
     for label, period in found["periods"].items():
         other = expected["periods"][label]
