@@ -33,6 +33,8 @@ _BENCHMARKS_KEPT = 4
 _RESULTS_KEPT = 1024
 
 CALCULATION_CODE = (
+    "common.models.series",
+    "common.stores.series_chunks",
     "common.calculations",
     "common.models.request",
     "common.stores.histories",
@@ -201,6 +203,14 @@ def _of_the_books(
         "currency": entity.currency,
         "client_id": entity.client_id,
         "account_id": entity.account_id,
+        "asked": {
+            "calculation_method": options.calculation_method.value,
+            "flow_timing": options.flow_timing and options.flow_timing.value,
+            "risk_free_rate": options.risk_free_rate,
+            "periods_per_year": options.periods_per_year,
+            "max_price_age_days": options.max_price_age_days,
+            "benchmark_id": benchmark["benchmark_id"] if benchmark and not given else None,
+        },
     }
     determined_by = (
         code_version(CALCULATION_CODE),

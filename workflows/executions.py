@@ -4,8 +4,7 @@ import hashlib
 import json
 import re
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,10 +12,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from common.config import ExecutionSettings
-from common.errors import Fault, InvalidRequestError, PermanentError
+from common.errors import Fault, InvalidRequestError, PermanentError, TransientError
 from common.models.limits import STATE_PAYLOAD_BYTES
 from common.stores.clients import Patience, aws_client
 from common.warm import kept
+from workflows.execution_history import PAGE, Event, Progress, ProgressWatcher, events_of
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -25,18 +25,13 @@ if TYPE_CHECKING:
 MAX_NAME_CHARACTERS: Final = 80
 _NOT_IN_A_NAME: Final = re.compile(r"[^0-9A-Za-z_-]+")
 _HASH_DIGITS: Final = 12
+# Of a state machine's ARN; an eighth is the name of an alias.
+_ARN_PARTS: Final = 7
 # Leaves room for the number of a rerun, "-1234".
 _REQUEST_ID_CHARACTERS: Final = MAX_NAME_CHARACTERS - _HASH_DIGITS - 1 - 5
 
 # A trigger answers within 30 s: four attempts of at most 5 s, and the waits between them.
 PATIENCE: Final = Patience(attempts=4, connect_seconds=2, read_seconds=5)
-
-# GetExecutionHistory and ListExecutions return at most this much at a time.
-PAGE: Final = 1000
-# Reading a history is dear, here and there: it may take this share of the time that is waited.
-_PROGRESS_SHARE: Final = 0.1
-
-Progress = Callable[["MapProgress"], None]
 
 
 class ExecutionStatus(StrEnum):
@@ -87,28 +82,10 @@ class Execution:
         """Whether nothing more will happen."""
         return self.status not in {ExecutionStatus.RUNNING, ExecutionStatus.PENDING_REDRIVE}
 
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A line of the console's event view."""
-
-    id: int
-    type: str
-    step: str | None
-    resource: str | None
-    elapsed_ms: int
-    error: str | None
-    cause: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class MapProgress:
-    """How far the Map states of an execution have come, in iterations."""
-
-    total: int = 0
-    started: int = 0
-    succeeded: int = 0
-    failed: int = 0
+    @property
+    def failed(self) -> bool:
+        """Whether it has ended without success."""
+        return self.finished and self.status is not ExecutionStatus.SUCCEEDED
 
 
 class ExecutionClient:
@@ -119,7 +96,7 @@ class ExecutionClient:
     client
         A boto3 client of Step Functions.
     state_machine_arn
-        The state machine's ARN.
+        The ARN of the state machine, or of an alias of it that starts go through.
     poll_seconds
         How long `wait` waits between two questions. The service allows some fifteen a second for an account.
     """
@@ -127,13 +104,15 @@ class ExecutionClient:
     def __init__(self, client: "SFNClient", state_machine_arn: str, *, poll_seconds: float = 1.0) -> None:
         self._client = client
         self.state_machine_arn = state_machine_arn
+        # Executions are the state machine's, whichever alias they were started by.
+        self._unqualified_arn = ":".join(state_machine_arn.split(":")[:_ARN_PARTS])
         self._poll_seconds = poll_seconds
 
     def arn(self, name: str) -> str:
         """Return the ARN of the execution called `name`; an ARN is returned as it is."""
         if name.startswith("arn:"):
             return name
-        return f"{self.state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
+        return f"{self._unqualified_arn.replace(':stateMachine:', ':execution:')}:{name}"
 
     def start(self, name: str, request: Mapping[str, Any]) -> Execution:
         """Start an execution on `request`; attach to the one of this name if it runs and has the same input.
@@ -161,16 +140,81 @@ class ExecutionClient:
     def start_or_attach(self, request: Mapping[str, Any]) -> Execution:
         """Start the execution of `request`, named after it.
 
-        While one of that name runs it is returned instead. After it has ended the next is `<name>-2`, then `-3`.
+        While one of that name runs it is returned instead. After it has ended the next is `<name>-2`, then `-3`. What
+        that takes grows with the logarithm of how many there are.
         """
-        base = name = execution_name(request)
-        number = 1
+        base = execution_name(request)
+        document = json.loads(canonical_json(request))
+        taken = 0
         while True:
             try:
-                return self.start(name, request)
+                return self.start(_numbered(base, taken + 1), request)
             except self._client.exceptions.ExecutionAlreadyExists:
-                number += 1
-                name = f"{base}-{number}"
+                taken, last = self._last(base, taken + 1)
+            if last is not None and not last.finished and last.input == document:
+                return last
+
+    def start_unless_done(self, name: str, request: Mapping[str, Any]) -> tuple[Execution, bool]:
+        """Start the execution called `name`, unless it runs or has succeeded.
+
+        Where it has ended without success the next is `<name>-2`, then `-3`, of which the same is true: the last one
+        tells of all, since each was started after the one before it had failed. Whether there is one is all that
+        counts, not what it was started with.
+
+        Returns
+        -------
+        execution : Execution
+            The one that was started, runs or has succeeded.
+        started : bool
+            False where it was there already.
+
+        Raises
+        ------
+        TransientError
+            It was there a moment ago already, and the service cannot say yet what has become of it.
+        InvalidRequestError
+            As `start`.
+        """
+        # Asked first, as in `start_once`.
+        last = self._known(name)
+        taken = 0 if last is None else 1
+        if last is not None and last.failed:
+            taken, last = self._last(name, 1)
+        while last is None or last.failed:
+            if last is None and taken:
+                raise TransientError(f"Step Functions: execution {_numbered(name, taken)} was started a moment ago")
+            try:
+                return self.start(_numbered(name, taken + 1), request), True
+            except self._client.exceptions.ExecutionAlreadyExists:  # somebody was faster
+                taken, last = self._last(name, taken + 1)
+        return last, False
+
+    def _last(self, base: str, taken: int) -> tuple[int, Execution | None]:
+        """Find the last of `<base>`, `<base>-2`, `<base>-3`, by galloping and bisection.
+
+        Parameters
+        ----------
+        base
+            Name of the first; the numbers in use have no gaps.
+        taken
+            A number that is in use.
+
+        Returns
+        -------
+        number : int
+        execution : Execution or None
+            None where it cannot be described yet, which takes a moment after its start.
+        """
+        low, high, step = taken, 0, 1
+        last: Execution | None = None
+        while not high or high - low > 1:
+            number = (low + high) // 2 if high else low + step
+            found = self._known(_numbered(base, number))
+            if found is None:
+                high = number
+            else:
+                low, last, step = number, found, 2 * step
+        return low, last or self._known(_numbered(base, low))
 
     def start_once(self, name: str, request: Mapping[str, Any]) -> tuple[Execution, bool]:
         """Start the execution called `name`, or find the one there is, whether it runs or has ended.
@@ -224,7 +268,7 @@ class ExecutionClient:
         """Yield the executions, newest first, without input and output."""
         options: dict[str, Any] = {"statusFilter": status.value} if status else {}
         pages = self._client.get_paginator("list_executions").paginate(
-            stateMachineArn=self.state_machine_arn,
+            stateMachineArn=self._unqualified_arn,
             PaginationConfig={"PageSize": min(limit or PAGE, PAGE)},
             **options,
         )
@@ -248,7 +292,7 @@ class ExecutionClient:
             It has not ended in `timeout` seconds; it goes on.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        watcher = _ProgressWatcher(self._client, self.arn(name), on_progress) if on_progress else None
+        watcher = ProgressWatcher(self._client, self.arn(name), on_progress) if on_progress else None
         while True:
             execution = self.describe(name)
             if watcher:
@@ -267,7 +311,7 @@ class ExecutionClient:
         ExecutionNotFoundError
             There is no such execution.
         """
-        return _events(self._raw_events(name))
+        return events_of(self._raw_events(name))
 
     def last_input(self, name: str) -> Any:
         """Return the input of the state that an execution entered last; for one that failed, what it failed on."""
@@ -333,53 +377,9 @@ def execution_name(request: Mapping[str, Any]) -> str:
     return f"{request_id}-{digest}"
 
 
-class _ProgressWatcher:
-    """Count Map iterations as they appear in a growing history.
-
-    A full page never changes, so only the last is read again.
-    """
-
-    def __init__(self, client: "SFNClient", arn: str, tell: Progress) -> None:
-        self._client = client
-        self._arn = arn
-        self._tell = tell
-        self._token: str | None = None
-        self._settled: Counter[str] = Counter()
-        self._told: MapProgress | None = None
-        self._next_look = 0.0
-
-    def look(self, *, at_once: bool) -> None:
-        """Read what is new, unless the last reading was too short a while ago."""
-        began = time.monotonic()
-        if began < self._next_look and not at_once:
-            return
-        progress = self._read()
-        if progress != self._told:
-            self._tell(progress)
-            self._told = progress
-        now = time.monotonic()
-        self._next_look = now + (now - began) / _PROGRESS_SHARE
-
-    def _read(self) -> MapProgress:
-        while True:
-            token: dict[str, Any] = {"nextToken": self._token} if self._token else {}
-            page = self._client.get_execution_history(executionArn=self._arn, maxResults=PAGE, **token)
-            counts = self._settled + _count(page["events"])
-            if not (following := page.get("nextToken")):
-                break
-            self._settled, self._token = counts, following
-        return MapProgress(
-            total=counts["total"],
-            started=counts["MapIterationStarted"],
-            succeeded=counts["MapIterationSucceeded"],
-            failed=counts["MapIterationFailed"] + counts["MapIterationAborted"],
-        )
-
-
-def _count(events: Sequence[Mapping[str, Any]]) -> Counter[str]:
-    counts = Counter(event["type"] for event in events)
-    counts["total"] = sum(event.get("mapStateStartedEventDetails", {}).get("length", 0) for event in events)
-    return counts
+def _numbered(base: str, number: int) -> str:
+    """Return the name of the execution that is the `number`-th called `base`."""
+    return base if number == 1 else f"{base}-{number}"
 
 
 def _execution(answer: Mapping[str, Any]) -> Execution:
@@ -398,45 +398,3 @@ def _execution(answer: Mapping[str, Any]) -> Execution:
 
 def _parsed(document: str | None) -> Any:
     return None if document is None else json.loads(document)
-
-
-def _events(raw: Sequence[Mapping[str, Any]]) -> Sequence[Event]:
-    """Give every event its step and resource, which only the first event of a step or task carries."""
-    steps: dict[int, str | None] = {}
-    resources: dict[int, str | None] = {}
-    events = []
-    for event in raw:
-        number, kind, before = event["id"], event["type"], event.get("previousEventId", 0)
-        details = _details(event)
-        step = None if kind.startswith("Execution") else details.get("name") or steps.get(before)
-        calls = kind.startswith(("Task", "LambdaFunction")) and not kind.startswith("TaskState")
-        # Only the event that schedules a call has its parameters, so the later ones of a call look back.
-        resource = (resources.get(before) or _resource(details)) if calls else None
-        steps[number], resources[number] = step, resource
-        events.append(
-            Event(
-                id=number,
-                type=kind,
-                step=step,
-                resource=resource,
-                elapsed_ms=round((event["timestamp"] - raw[0]["timestamp"]).total_seconds() * 1000),
-                error=details.get("error") or None,
-                cause=details.get("cause") or None,
-            )
-        )
-    return events
-
-
-def _details(event: Mapping[str, Any]) -> Mapping[str, Any]:
-    return next((value for key, value in event.items() if key.endswith("EventDetails")), {})
-
-
-def _resource(details: Mapping[str, Any]) -> str | None:
-    """Return what a task calls: `lambda:invoke ValidateInput`, `sqs:sendMessage`."""
-    if "resourceType" in details:
-        action = f"{details['resourceType']}:{details['resource']}"
-        function = json.loads(details.get("parameters", "{}")).get("FunctionName")
-        return f"{action} {function.rsplit(':', 1)[-1]}" if function else action
-    if "resource" in details:
-        return f"lambda {details['resource'].rsplit(':', 1)[-1]}"
-    return None

@@ -7,6 +7,7 @@ wrong file is told before it has left a trace, a file may be sorted in any way, 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from itertools import groupby, islice
 from typing import NamedTuple
 
@@ -121,7 +122,12 @@ class ImportReport:
 
 
 def import_files(
-    files: Sequence[ImportFile], books: Books, *, strict: bool = False, on_progress: Progress = lambda *_: None
+    files: Sequence[ImportFile],
+    books: Books,
+    *,
+    strict: bool = False,
+    on_progress: Progress = lambda *_: None,
+    today: date | None = None,
 ) -> ImportReport:
     """Bring files into the books. Doing so again, after success or after being stopped half-way, ends the same.
 
@@ -131,6 +137,8 @@ def import_files(
         In the order of their kinds, as `inspect` returns them.
     strict
         Write nothing where a row is bad.
+    today
+        In UTC; a transaction that is dated long after it is a bad row.
 
     Raises
     ------
@@ -141,7 +149,7 @@ def import_files(
     """
     reports = [FileReport(file) for file in files]
     with Spool() as spool:
-        reader = _Reader(spool, Owners(books, spool), reports, on_progress)
+        reader = _Reader(spool, Owners(books, spool), reports, on_progress, today or datetime.now(UTC).date())
         for place in range(len(files)):
             reader.read(place)
         if strict and any(report.bad for report in reports):
@@ -156,8 +164,11 @@ def import_files(
 class _Reader:
     """Reads files onto the spool."""
 
-    def __init__(self, spool: Spool, owners: Owners, reports: Sequence[FileReport], on_progress: Progress) -> None:
+    def __init__(
+        self, spool: Spool, owners: Owners, reports: Sequence[FileReport], on_progress: Progress, today: date
+    ) -> None:
         self._spool, self._owners, self._reports, self._on_progress = spool, owners, reports, on_progress
+        self._today = today
 
     def read(self, place: int) -> None:
         """Read the file at `place`, counting its bad and repeated rows."""
@@ -165,7 +176,7 @@ class _Reader:
         file = report.file
         with reading(file) as (rows, position):
             while chunk := list(islice(rows, _ROWS_CHECKED_AT_ONCE)):
-                checked = [(number, _Checked.of(file.kind, row)) for number, row in chunk]
+                checked = [(number, _Checked.of(file.kind, row, self._today)) for number, row in chunk]
                 self._owners.look_up(key for _, each in checked for key in each.named.values())
                 for number, each in checked:
                     self._take(each, place, number)
@@ -237,7 +248,7 @@ class _Checked:
     named: Mapping[str, EntityKey]
 
     @classmethod
-    def of(cls, kind: RecordKind, row: Row | Malformed) -> "_Checked":
+    def of(cls, kind: RecordKind, row: Row | Malformed, today: date) -> "_Checked":
         """Judge a row."""
         if isinstance(row, Malformed):
             return cls({}, None, (Fault("", row.reason),), {})
@@ -245,7 +256,7 @@ class _Checked:
         record: Record | None = None
         faults: tuple[Fault, ...] = ()
         try:
-            record = parse(kind, row)
+            record = parse(kind, row, today)
         except InvalidRecordError as error:
             faults = error.faults
         faulty = {fault.path for fault in faults}

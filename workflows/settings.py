@@ -109,13 +109,16 @@ class Settings(BaseModel):
         Path(".perfcalc"), description="where results and executions are kept; in a file, from the file's directory"
     )
     max_concurrency: int = Field(
-        DEFAULT_CONCURRENCY, ge=1, le=MAX_CONCURRENCY, description="portfolios at a time, where a request does not say"
+        DEFAULT_CONCURRENCY,
+        ge=1,
+        le=MAX_CONCURRENCY,
+        description="portfolios at a time in `perfcalc run`, where a request does not say",
     )
     max_price_age_days: int = Field(
         DEFAULT_PRICE_AGE_DAYS,
         ge=0,
         le=MAX_PRICE_AGE_DAYS,
-        description="how long a missing price is carried forward, where a request does not say",
+        description="how long `perfcalc run` and `holdings` carry a price forward, where a request does not say",
     )
     business_calendar: Annotated[str, AfterValidator(_known_calendar)] = Field(
         "NYSE", description="the market or country whose holidays the schedule keeps; empty: weekends alone"

@@ -1,7 +1,7 @@
 """What the books hold: who owns what, what was done, what things cost, what portfolios were worth."""
 
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple, Self
 
@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from common.calculations import FlowTiming, TransactionType
 from common.models.identifiers import ClientIdentifier, Currency, Identifier
-from common.models.limits import MAX_AMOUNT, MAX_QUANTITY_DIGITS
+from common.models.limits import MAX_AMOUNT, MAX_DAYS_AHEAD, MAX_QUANTITY_DIGITS
 from common.models.series import IsoDate, StrictModel, is_plain_number
 
 
@@ -46,7 +46,9 @@ class Entity(StrictModel):
     currency: Currency | None = None
     benchmark_id: Identifier | None = Field(None, description="what a portfolio or account is compared with")
     flow_timing: Annotated[FlowTiming, Field(strict=False)] | None = Field(
-        None, description="what the valuations of a portfolio hold on the day of a flow; after_close when absent"
+        None,
+        description="what the valuations of a portfolio hold on the day of a flow, after_close when absent; of an "
+        "account, by which convention its returns are made",
     )
 
     @model_validator(mode="after")
@@ -109,6 +111,14 @@ def parse_decimal(value: object) -> Decimal:
     if len(number.as_tuple().digits) > MAX_QUANTITY_DIGITS:
         raise PydanticCustomError("digits", "must have at most {most} digits", {"most": MAX_QUANTITY_DIGITS})
     return number
+
+
+def every_digit(text: str) -> Decimal:
+    """Return a JSON number as it is written; one whose exponent is beyond Decimal is beyond every limit."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal("Infinity")
 
 
 Number = Annotated[Decimal, BeforeValidator(parse_decimal)]
@@ -178,6 +188,21 @@ class Transaction(StrictModel):
         return self
 
 
+def trade_date_fault(trade_date: date, today: date) -> str | None:
+    """Return what is wrong with the date of a transaction that comes in; None where it may be entered.
+
+    Parameters
+    ----------
+    trade_date
+        Its date.
+    today
+        In UTC.
+    """
+    if (trade_date - today).days > MAX_DAYS_AHEAD:
+        return f"must be at most {MAX_DAYS_AHEAD} days after today"
+    return None
+
+
 def _names(kind: TransactionType, names: list[str]) -> dict[str, Any]:
     return {"type": kind.value, "names": ", ".join(names)}
 
@@ -230,9 +255,15 @@ class Mark(NamedTuple):
         Changes with each transaction that marks: what was recalculated meanwhile clears only what it has seen.
     marked_at : datetime
         When the last of them was about to be entered.
+    executions : tuple of str
+        Names of those that calculate again what this mark stands for; none before they are started.
+    attempts : int
+        How often they were started.
     """
 
     portfolio_id: str
     from_date: date
     token: str
     marked_at: datetime
+    executions: tuple[str, ...] = ()
+    attempts: int = 0

@@ -24,6 +24,9 @@ MAX_SOURCE_BYTES = 256 * 1024 * 1024
 # DynamoDB keeps 38 digits of a number; 34 leave room for what a split multiplies.
 MAX_QUANTITY_DIGITS = 34
 
+# A trade may be entered before its day, over a weekend with a holiday; a date in error must not become the latest.
+MAX_DAYS_AHEAD = 7
+
 # How long a missing price is carried forward, unless the request says otherwise: the longest closures of a market.
 DEFAULT_PRICE_AGE_DAYS = 7
 MAX_PRICE_AGE_DAYS = 366

@@ -20,6 +20,7 @@ from common.models.books import (
     SeriesKind,
     StoredEntity,
     Transaction,
+    trade_date_fault,
 )
 from common.models.identifiers import Identifier
 from common.models.request import faults
@@ -202,7 +203,7 @@ def clean(row: Row) -> Row:
     return {name: None if value == "" else value for name, value in cleaned.items()}
 
 
-def parse(kind: RecordKind, row: Row) -> Record:
+def parse(kind: RecordKind, row: Row, today: date) -> Record:
     """Return what a row holds.
 
     Parameters
@@ -211,6 +212,8 @@ def parse(kind: RecordKind, row: Row) -> Record:
         What it is a row of.
     row
         As `clean` returns it.
+    today
+        In UTC; a transaction that is dated long after it is none.
 
     Raises
     ------
@@ -230,6 +233,10 @@ def parse(kind: RecordKind, row: Row) -> Record:
         record = _parse(kind, row, given)
     except ValidationError as error:
         found += _new_faults(error, kind, given, found)
+    else:
+        content = record.content
+        if isinstance(content, Transaction) and (ahead := trade_date_fault(content.trade_date, today)):
+            found.append(Fault("trade_date", f"{_shown(row['trade_date'])} {ahead}"))
     if found:
         raise InvalidRecordError(found)
     return record

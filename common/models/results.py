@@ -80,6 +80,27 @@ class PeriodResult(BaseModel):
     warnings: list[str]
 
 
+class Asked(BaseModel):
+    """How a result of the books was asked for: what asks for the same again.
+
+    Attributes
+    ----------
+    flow_timing, periods_per_year
+        None where they were left to the data.
+    benchmark_id
+        One of the books; None: the entity's own, if it has one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    calculation_method: CalculationMethod
+    flow_timing: FlowTiming | None
+    risk_free_rate: float
+    periods_per_year: float | None
+    max_price_age_days: int
+    benchmark_id: str | None
+
+
 class ResultRow(BaseModel):
     """The performance of one entity on one date."""
 
@@ -97,5 +118,6 @@ class ResultRow(BaseModel):
     currency: str | None
     client_id: str | None
     account_id: str | None
+    asked: Asked | None = Field(None, description="None: its data came with the request, and cannot be had again")
     periods: dict[str, PeriodResult] = Field(min_length=1, description="in the order they were asked for")
     warnings: list[str]

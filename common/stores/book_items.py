@@ -1,6 +1,6 @@
 """The items of the entity table, and the models they stand for. docs/data-model.md has them in one table."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from secrets import randbits
@@ -39,6 +39,7 @@ ENTITY_TABLE: dict[str, Any] = {
 
 # An id has no `#`: neither a portfolio nor a transaction can be named so that its item is another's.
 MARKS = "#recalculation"
+ATTEMPT = ("executions", "attempts")
 TRANSACTION = "transaction#"
 STAMP, STAMPS = "stamp", "stamps"
 STAMP_BITS = 48
@@ -147,6 +148,11 @@ def mark_key(portfolio_id: str) -> Item:
     return key(MARKS, portfolio_id)
 
 
+def attempt(executions: Sequence[str], attempts: int) -> Item:
+    """Return the attributes by which a mark tells of an attempt at it."""
+    return {"executions": {"L": [{"S": name} for name in executions]}, "attempts": {"N": str(attempts)}}
+
+
 def stored_mark(item: Item) -> Mark:
     """Return the mark of an item."""
     return Mark(
@@ -154,4 +160,6 @@ def stored_mark(item: Item) -> Mark:
         date.fromisoformat(item["from_date"]["S"]),
         item["token"]["S"],
         datetime.fromisoformat(item["marked_at"]["S"]),
+        tuple(each["S"] for each in item.get("executions", {"L": []})["L"]),
+        int(item.get("attempts", {"N": "0"})["N"]),
     )

@@ -34,7 +34,7 @@ PASSING = frozenset(
         "TransactionConflictException",
     }
 )
-NOT_THERE = frozenset({"NoSuchKey", "NoSuchBucket", "404", "403", "AccessDenied"})
+NOT_THERE = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404", "403", "AccessDenied"})
 """S3 answers 403 for an object that is not there to a caller who may not list the bucket."""
 
 _SERVER_ERROR = 500

@@ -197,7 +197,7 @@ def stored_row(row: ResultRow, run: Run) -> JsonObject:
     top = {name: first[name] for name in FIRST_PERIOD_METRICS if first[name] is not None}
     return {
         "id": partition(row.entity_type, row.entity_id),
-        **row.model_dump(mode="json", exclude={"periods"}, exclude_none=True),
+        **row.model_dump(mode="json", exclude={"periods", "asked"}, exclude_none=True),
         "time_period": label,
         **top,
         "periods": periods,
@@ -222,6 +222,7 @@ def _stored_period(period: PeriodResult, row: ResultRow, run: Run) -> JsonObject
         "flow_timing": row.flow_timing.value,
         "periods_per_year": row.periods_per_year,
         "request_id": row.request_id,
+        "asked": row.asked.model_dump(mode="json") if row.asked else None,
         "version": run.version,
     }
 
@@ -246,7 +247,7 @@ def _decimals(value: Any) -> Any:
     return value
 
 
-_WHOLE = frozenset({"version", "days"})
+_WHOLE = frozenset({"version", "days", "max_price_age_days"})
 
 
 def _plain_item(item: Mapping[str, Any]) -> JsonObject:

@@ -156,18 +156,40 @@ class DynamoDBBooks:
         """Yield the portfolios whose results are out of date."""
         yield from map(book_items.stored_mark, self._query("id = :id", {":id": book_items.MARKS}))
 
+    def start_mark(self, mark: Mark, executions: Sequence[str]) -> bool:
+        """Note the executions of one more attempt at a mark, unless the portfolio was marked again since."""
+        update = Update()
+        update.set_all(book_items.attempt(executions, mark.attempts + 1))
+        condition = update.equal("token", {"S": mark.token})
+        return self._if_it_holds(
+            partial(
+                self._client.update_item,
+                TableName=self._table,
+                Key=book_items.mark_key(mark.portfolio_id),
+                ConditionExpression=condition,
+                **update.arguments(),
+            )
+        )
+
     def clear_mark(self, mark: Mark) -> bool:
         """Remove a mark unless the portfolio was marked again since; return whether it is gone."""
         condition = Expression()
         unmarked = f"attribute_not_exists(id) OR {condition.equal('token', {'S': mark.token})}"
+        return self._if_it_holds(
+            partial(
+                self._client.delete_item,
+                TableName=self._table,
+                Key=book_items.mark_key(mark.portfolio_id),
+                ConditionExpression=unmarked,
+                **condition.arguments(),
+            )
+        )
+
+    def _if_it_holds(self, write: Callable[[], object]) -> bool:
+        """Make a conditional write; return whether its condition held."""
         with typed_errors("DynamoDB"):
             try:
-                self._client.delete_item(
-                    TableName=self._table,
-                    Key=book_items.mark_key(mark.portfolio_id),
-                    ConditionExpression=unmarked,
-                    **condition.arguments(),
-                )
+                write()
             except ClientError as error:
                 if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
                     return False
@@ -256,6 +278,7 @@ class DynamoDBBooks:
         """
         update = Update()
         update.set_all({"token": _fresh(), "marked_at": {"S": datetime.now(UTC).isoformat()}})
+        update.remove_all(book_items.ATTEMPT)
         marked_from = update.name("from_date")
         new = {"S": changes.from_date.isoformat()}
         if known and known["from_date"]["S"] <= new["S"]:

@@ -1,6 +1,5 @@
 """A cache of this function's memory in front of one that all functions share."""
 
-import copy
 import time
 from collections.abc import Callable
 from typing import Any
@@ -72,7 +71,7 @@ class SharedCalculationCache:
         if computed:
             # Only now: those who waited for the result have it already.
             self._write(key, value)
-        return copy.deepcopy(value), not computed
+        return _copied(value), not computed
 
     def _read(self, key: str) -> JsonObject | None:
         if (shared := self._available()) is None:
@@ -103,3 +102,14 @@ class SharedCalculationCache:
             "paused_seconds": self._pause_seconds,
         }
         logger().warning("SharedCalculationCache", extra=extra)
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of JSON, which has neither circles nor other types: a third of the time `copy.deepcopy` takes."""
+    match value:
+        case dict():
+            return {name: _copied(each) for name, each in value.items()}
+        case list():
+            return [_copied(each) for each in value]
+        case _:
+            return value

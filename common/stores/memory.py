@@ -60,7 +60,10 @@ class InMemoryResultStore:
 
 
 class InMemoryPayloadStore:
-    """A `PayloadStore` in a dictionary; objects of other buckets stand under their `s3://` names."""
+    """A `PayloadStore` in a dictionary; objects of other buckets stand under their `s3://` names.
+
+    A version of one stands under its name with `?versionId=<version>` after it.
+    """
 
     def __init__(self, objects: dict[str, bytes] | None = None) -> None:
         self.objects = dict(objects or {})
@@ -75,9 +78,9 @@ class InMemoryPayloadStore:
             raise InputNotFoundError(f"{key}: there is no such object, or it may not be read")
         return self.objects[key]
 
-    def get_uri(self, uri: str, *, max_bytes: int) -> bytes:
-        """Return the object that `s3://bucket/key` names."""
-        body = self.get(uri)
+    def get_uri(self, uri: str, *, max_bytes: int, version: str | None = None) -> bytes:
+        """Return the object that `s3://bucket/key` names, or a version of it."""
+        body = self.get(uri if version is None else f"{uri}?versionId={version}")
         if len(body) > max_bytes:
             raise InvalidPortfolioError(f"{uri}: larger than {max_bytes // 1024 // 1024} MiB")
         return body

@@ -126,6 +126,16 @@ class InMemoryBooks:
         with self._lock:
             return iter(list(self._marks.values()))
 
+    def start_mark(self, mark: Mark, executions: Sequence[str]) -> bool:
+        """Note the executions of one more attempt at a mark, unless the portfolio was marked again since."""
+        with self._lock:
+            present = self._marks.get(mark.portfolio_id)
+            if present is None or present.token != mark.token:
+                return False
+            noted = present._replace(executions=tuple(executions), attempts=mark.attempts + 1)
+            self._marks[mark.portfolio_id] = noted
+            return True
+
     def clear_mark(self, mark: Mark) -> bool:
         """Remove a mark unless the portfolio was marked again since; return whether it is gone."""
         with self._lock:

@@ -112,8 +112,8 @@ class PayloadStore(Protocol):
     def get(self, key: str) -> bytes:
         """Return the object under `key` of the store's own bucket."""
 
-    def get_uri(self, uri: str, *, max_bytes: int) -> bytes:
-        """Return the object an `s3://bucket/key` names.
+    def get_uri(self, uri: str, *, max_bytes: int, version: str | None = None) -> bytes:
+        """Return the object an `s3://bucket/key` names, the version with this id where one is given.
 
         Raises
         ------
@@ -235,6 +235,12 @@ class Books(Protocol):
 
     def marks(self) -> Iterator[Mark]:
         """Yield the portfolios whose results are out of date."""
+
+    def start_mark(self, mark: Mark, executions: Sequence[str]) -> bool:
+        """Note the executions of one more attempt at a mark, unless the portfolio was marked again since.
+
+        A mark that is made again forgets them. Returns whether they are noted.
+        """
 
     def clear_mark(self, mark: Mark) -> bool:
         """Remove a mark unless the portfolio was marked again since; return whether it is gone."""

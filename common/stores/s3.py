@@ -41,12 +41,15 @@ class S3PayloadStore:
         with typed_errors("S3"):
             return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
 
-    def get_uri(self, uri: str, *, max_bytes: int) -> bytes:
-        """Return the object that `s3://bucket/key` names, unless it is larger than `max_bytes`."""
+    def get_uri(self, uri: str, *, max_bytes: int, version: str | None = None) -> bytes:
+        """Return the object that `s3://bucket/key` names, or a version of it, unless it is larger than `max_bytes`."""
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         try:
             with typed_errors("S3"):
-                answer = self._client.get_object(Bucket=bucket, Key=key)
+                if version is None:
+                    answer = self._client.get_object(Bucket=bucket, Key=key)
+                else:
+                    answer = self._client.get_object(Bucket=bucket, Key=key, VersionId=version)
                 if answer["ContentLength"] > max_bytes:
                     raise InvalidPortfolioError(f"{uri}: larger than {max_bytes // 1024 // 1024} MiB")
                 return answer["Body"].read()

@@ -7,7 +7,7 @@ with its place in the columns. docs/data-model.md has what other encodings cost.
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -50,7 +50,7 @@ def by_year(kind: SeriesKind, days: Iterable[DayValue]) -> dict[int, Days]:
         year = years.setdefault(day.date.year, {})
         if day.date in year:
             raise StoreError(f"{day.date} stands twice")
-        for number in day[1:]:
+        for number in _given(day):
             try:
                 parse_decimal(number)
             except PydanticCustomError as error:
@@ -59,6 +59,15 @@ def by_year(kind: SeriesKind, days: Iterable[DayValue]) -> dict[int, Days]:
             raise StoreError(f"the {kind} of {day.date} has a dividend or a split, which only a price has")
         year[day.date] = day
     return years
+
+
+def _given(day: DayValue) -> Iterator[Decimal]:
+    """Yield the numbers of a day, without a dividend and a split that are none: few prices have either."""
+    yield day.value
+    for number, nothing in ((day.dividend, NO_DIVIDEND), (day.split, NO_SPLIT)):
+        # Finite first: a signalling NaN cannot be compared.
+        if not number.is_finite() or number != nothing:
+            yield number
 
 
 def merge(kept: Mapping[date, DayValue], given: Mapping[date, DayValue]) -> tuple[Days, SeriesReport]:

@@ -1026,6 +1026,26 @@ class TestFaults:
         assert len(waits) == 3
 
 
+def test_an_attempt_at_a_mark_is_noted_until_it_is_made_again(books: Books) -> None:
+    books.put_entity(entity())
+    books.record("growth", [deposit("t-1")])
+    mark = marks(books)["growth"]
+    assert (mark.executions, mark.attempts) == ((), 0)
+    assert books.start_mark(mark, ["run-1", "run-2"])
+    noted = marks(books)["growth"]
+    assert noted == mark._replace(executions=("run-1", "run-2"), attempts=1)
+    assert books.start_mark(noted, ["run-3"])
+    assert marks(books)["growth"] == mark._replace(executions=("run-3",), attempts=2)
+    books.record("growth", [deposit("t-2")])
+    assert not books.start_mark(noted, ["run-4"])
+    fresh = marks(books)["growth"]
+    assert (fresh.executions, fresh.attempts) == ((), 0)
+    assert not books.clear_mark(noted)
+    assert books.clear_mark(fresh)
+    assert not books.start_mark(fresh, ["run-5"])
+    assert marks(books) == {}
+
+
 def test_the_books_of_the_settings(moto_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     found = book_store(BooksSettings.from_env({"ENTITY_TABLE": TABLE}))

@@ -31,6 +31,18 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.fixture(params=["memory", "s3"])
+def versions(request: pytest.FixtureRequest) -> tuple[PayloadStore, list[str]]:
+    """Return a store, and the versions of `s3://theirs/v.json`: one, two."""
+    if request.param == "memory":
+        names = {"s3://theirs/v.json?versionId=1": b"one", "s3://theirs/v.json?versionId=2": b"two"}
+        return InMemoryPayloadStore({**names, "s3://theirs/v.json": b"two"}), ["1", "2"]
+    client = request.getfixturevalue("s3")
+    client.put_bucket_versioning(Bucket="theirs", VersioningConfiguration={"Status": "Enabled"})
+    puts = [client.put_object(Bucket="theirs", Key="v.json", Body=body) for body in (b"one", b"two")]
+    return S3PayloadStore(client, BUCKET), [each["VersionId"] for each in puts]
+
+
+@pytest.fixture(params=["memory", "s3"])
 def store(request: pytest.FixtureRequest) -> PayloadStore:
     if request.param == "memory":
         return InMemoryPayloadStore({"s3://theirs/a/b.csv": b"date,value\n"})
@@ -54,6 +66,18 @@ def test_an_object_of_another_bucket(store: PayloadStore) -> None:
     assert store.get_uri("s3://theirs/a/b.csv", max_bytes=100) == b"date,value\n"
 
 
+def test_a_version_of_an_object(versions: tuple[PayloadStore, list[str]]) -> None:
+    store, (first, second) = versions
+    assert store.get_uri("s3://theirs/v.json", max_bytes=100) == b"two"
+    assert store.get_uri("s3://theirs/v.json", max_bytes=100, version=first) == b"one"
+    assert store.get_uri("s3://theirs/v.json", max_bytes=100, version=second) == b"two"
+    with pytest.raises(InvalidPortfolioError, match="larger than"):
+        store.get_uri("s3://theirs/v.json", max_bytes=2, version=first)
+    for key, version in (("v.json", "0b5a4d4e-0000-4000-8000-000000000000"), ("none.json", first)):
+        with pytest.raises(InputNotFoundError, match="there is no such object"):
+            store.get_uri(f"s3://theirs/{key}", max_bytes=100, version=version)
+
+
 def test_an_object_that_is_too_large(store: PayloadStore) -> None:
     with pytest.raises(InvalidPortfolioError, match="larger than"):
         store.get_uri("s3://theirs/a/b.csv", max_bytes=5)
@@ -66,6 +90,7 @@ def test_an_object_that_is_too_large(store: PayloadStore) -> None:
         ("InternalError", 500, TransientError),
         ("ServiceUnavailable", 503, TransientError),
         ("NoSuchBucket", 404, InputNotFoundError),
+        ("NoSuchVersion", 404, InputNotFoundError),
         ("AccessDenied", 403, InputNotFoundError),
         ("InvalidRequest", 400, StoreError),
     ],

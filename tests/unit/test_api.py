@@ -4,7 +4,7 @@ import base64
 import json
 import logging
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import quote
 
@@ -695,6 +695,21 @@ def test_a_call_takes_a_hundred_transactions(api: World, count: int) -> None:
 def test_an_id_stands_once_in_a_portfolio(api: World) -> None:
     answer = api.ask("POST", "/transactions", body={"transactions": [TRANSACTION, TRANSACTION]})
     assert answer.errors == {f"$.transactions[{index}].transaction_id": "t-1 stands twice" for index in (0, 1)}
+
+
+def test_a_trade_date_lies_a_week_ahead_at_the_most(api: World) -> None:
+    days = ("2023-07-08", "2023-07-09", "2199-12-31")
+    transactions = [{**TRANSACTION, "transaction_id": day, "trade_date": day} for day in days]
+    answer = api.ask("POST", "/transactions", body={"transactions": [*transactions, transactions[0]]})
+    assert is_problem(answer, ProblemType.INVALID)
+    assert answer.errors == {
+        **{f"$.transactions[{index}].trade_date": "must be at most 7 days after today" for index in (1, 2)},
+        **{f"$.transactions[{index}].transaction_id": "2023-07-08 stands twice" for index in (0, 3)},
+    }
+    assert not api.queue.messages
+    assert api.ask("POST", "/transactions", body={"transactions": transactions[:1]}).status == 202
+    api.now = datetime(2023, 7, 1, 22, tzinfo=timezone(timedelta(hours=-5)))  # in UTC the next day
+    assert api.ask("POST", "/transactions", body={"transactions": transactions[:2]}).status == 202
 
 
 def test_transactions_are_of_the_client_s_portfolios_and_of_securities_it_sees(api: World) -> None:

@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from common.errors import InvalidRequestError
+from common.errors import InvalidRequestError, TransientError
+from workflows.execution_history import Event, MapProgress
 from workflows.executions import (
     MAX_NAME_CHARACTERS,
-    Event,
     ExecutionClient,
     ExecutionFailedError,
     ExecutionNotFoundError,
     ExecutionStatus,
-    MapProgress,
     canonical_json,
     execution_name,
 )
@@ -52,9 +51,14 @@ class FakeStepFunctions:
         self.executions: dict[str, Json] = {}
         self.events: list[Json] = []
         self.history_calls: list[str | None] = []
+        self.calls: list[str] = []
+        self.unseen: set[str] = set()
         self.on_describe: Callable[[Json], None] = lambda execution: None
+        self.before_start: Callable[[str], None] = lambda name: None
 
     def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> Json:  # noqa: A002, N803 - boto3's
+        self.calls.append(f"start {name}")
+        self.before_start(name)
         arn = f"{stateMachineArn.replace(':stateMachine:', ':execution:')}:{name}"
         there = self.executions.get(arn)
         if there and (there["status"] != "RUNNING" or there["input"] != input):
@@ -66,7 +70,8 @@ class FakeStepFunctions:
         return execution
 
     def describe_execution(self, *, executionArn: str) -> Json:  # noqa: N803 - boto3's
-        if executionArn not in self.executions:
+        self.calls.append(f"describe {executionArn.rsplit(':', 1)[-1]}")
+        if executionArn not in self.executions or executionArn.rsplit(":", 1)[-1] in self.unseen:
             raise DoesNotExistError
         execution = self.executions[executionArn]
         self.on_describe(execution)
@@ -93,6 +98,11 @@ class FakeStepFunctions:
         self.describe_execution(executionArn=options["executionArn"])
         for start in range(0, len(self.events), self.page):
             yield {"events": self.events[start : start + self.page]}
+
+    def put(self, name: str, status: str, request: Mapping[str, Any]) -> None:
+        self.start_execution(stateMachineArn=MACHINE, name=name, input=canonical_json(request))
+        if status != "RUNNING":
+            self.end(name, status)
 
     def end(self, name: str, status: str, **more: Any) -> None:
         arn = f"{MACHINE.replace(':stateMachine:', ':execution:')}:{name}"
@@ -140,6 +150,117 @@ def test_a_request_that_has_ended_is_numbered(executions: ExecutionClient, servi
         service.end(names[-1], "SUCCEEDED", output="{}")
     base = execution_name({"request_id": "r"})
     assert names == [base, f"{base}-2", f"{base}-3"]
+
+
+def numbered(base: str, number: int) -> str:
+    return base if number == 1 else f"{base}-{number}"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 31, 32, 33, 1_000])
+@pytest.mark.parametrize("runs", [False, True])
+def test_the_number_of_a_request_is_found_in_few_calls(
+    executions: ExecutionClient, service: FakeStepFunctions, count: int, runs: bool
+) -> None:
+    base = execution_name({"request_id": "r"})
+    for number in range(1, count + 1):
+        service.put(numbered(base, number), "RUNNING" if runs and number == count else "FAILED", {"request_id": "r"})
+    service.calls.clear()
+    assert executions.start_or_attach({"request_id": "r"}).name == numbered(base, count if runs else count + 1)
+    assert len(service.executions) == count + (not runs)
+    assert sum(call.startswith("start") for call in service.calls) <= 2
+    assert len(service.calls) <= 4 + 2 * count.bit_length()
+
+
+def test_a_first_request_is_one_call(executions: ExecutionClient, service: FakeStepFunctions) -> None:
+    name = executions.start_or_attach({"request_id": "r"}).name
+    assert service.calls == [f"start {name}"]
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "SUCCEEDED"])
+def test_a_request_that_somebody_starts_meanwhile_is_attached_to_or_follows(
+    executions: ExecutionClient, service: FakeStepFunctions, status: str
+) -> None:
+    request = {"request_id": "r"}
+    base = execution_name(request)
+    service.put(base, "SUCCEEDED", request)
+
+    def faster(name: str) -> None:
+        if name == f"{base}-2":
+            service.before_start = lambda _: None
+            service.put(name, status, request)
+            service.unseen.add(name)  # a description may come a moment late
+
+    service.before_start = faster
+    assert executions.start_or_attach(request).name == (f"{base}-2" if status == "RUNNING" else f"{base}-3")
+
+
+def test_an_execution_of_another_request_is_not_attached_to(
+    executions: ExecutionClient, service: FakeStepFunctions
+) -> None:
+    base = execution_name({"request_id": "r"})
+    service.put(base, "RUNNING", {"request_id": "with the same digest"})
+    assert executions.start_or_attach({"request_id": "r"}).name == f"{base}-2"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 40])
+@pytest.mark.parametrize("status", ["FAILED", "TIMED_OUT", "ABORTED"])
+def test_what_has_failed_is_started_again(
+    executions: ExecutionClient, service: FakeStepFunctions, status: str, count: int
+) -> None:
+    for number in range(1, count + 1):
+        service.put(numbered("night", number), status, {"portfolios": number})
+    service.calls.clear()
+    execution, started = executions.start_unless_done("night", {"portfolios": 0})
+    assert (execution.name, started, execution.input) == (f"night-{count + 1}", True, {"portfolios": 0})
+    assert len(service.calls) <= 4 + 2 * count.bit_length()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 40])
+@pytest.mark.parametrize("status", ["RUNNING", "PENDING_REDRIVE", "SUCCEEDED"])
+def test_what_runs_or_has_succeeded_is_not_started_again(
+    executions: ExecutionClient, service: FakeStepFunctions, status: str, count: int
+) -> None:
+    for number in range(1, count + 1):
+        service.put(numbered("night", number), status if number == count else "FAILED", {})
+    for request in ({}, {"portfolios": "others"}):
+        execution, started = executions.start_unless_done("night", request)
+        assert (execution.name, execution.status, started) == (numbered("night", count), status, False)
+    assert len(service.executions) == count
+
+
+def test_what_was_never_started_is_started(executions: ExecutionClient, service: FakeStepFunctions) -> None:
+    execution, started = executions.start_unless_done("night", {"a": 1})
+    assert (execution.name, started) == ("night", True)
+    assert service.calls == ["describe night", "start night"]
+
+
+@pytest.mark.parametrize("earlier", [0, 1])
+@pytest.mark.parametrize(("status", "number"), [("RUNNING", 0), ("SUCCEEDED", 0), ("FAILED", 1)])
+def test_what_somebody_starts_meanwhile_counts(
+    executions: ExecutionClient, service: FakeStepFunctions, earlier: int, status: str, number: int
+) -> None:
+    if earlier:
+        service.put("night", "FAILED", {})
+
+    def faster(name: str) -> None:
+        service.before_start = lambda _: None
+        service.put(name, status, {"portfolios": "others"})
+
+    service.before_start = faster
+    execution, started = executions.start_unless_done("night", {})
+    assert (execution.name, started) == (numbered("night", earlier + 1 + number), status == "FAILED")
+
+
+@pytest.mark.parametrize("earlier", [0, 1])
+def test_what_cannot_be_described_yet_is_asked_for_again_later(
+    executions: ExecutionClient, service: FakeStepFunctions, earlier: int
+) -> None:
+    for number in range(1, earlier + 2):
+        service.put(numbered("night", number), "FAILED" if number <= earlier else "SUCCEEDED", {})
+    service.unseen.add(numbered("night", earlier + 1))
+    with pytest.raises(TransientError, match="was started a moment ago"):
+        executions.start_unless_done("night", {})
+    assert len(service.executions) == earlier + 1
 
 
 def test_a_request_too_large_for_a_state_is_refused_before_it_is_sent(
@@ -275,3 +396,22 @@ def test_events_carry_their_step_and_resource_along() -> None:
         Event(10, "ExecutionFailed", None, None, 27, "Wrong", None),
     ]
     assert executions.last_input("name") == 1
+
+
+def test_through_an_alias_starts_go_and_all_executions_are_seen() -> None:
+    calls: list[tuple[str, str]] = []
+
+    class Recording(FakeStepFunctions):
+        def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> Json:  # noqa: A002, N803 - boto3's
+            calls.append(("start", stateMachineArn))
+            return super().start_execution(stateMachineArn=MACHINE, name=name, input=input)
+
+        def paginate(self, **options: Any) -> Iterator[Json]:
+            calls.append(("list", options["stateMachineArn"]))
+            return super().paginate(**options)
+
+    executions = ExecutionClient(cast("SFNClient", Recording()), f"{MACHINE}:live")
+    started, _ = executions.start_once("r-1", {"request_id": "r"})
+    assert executions.describe("r-1").arn == started.arn
+    assert [each.name for each in executions.list()] == ["r-1"]
+    assert calls == [("start", f"{MACHINE}:live"), ("list", MACHINE)]

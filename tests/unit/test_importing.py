@@ -104,8 +104,10 @@ def put(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
 Put = Callable[[str, str | bytes], Path]
 
 
-def bring(books: Books, *paths: Path, strict: bool = False, kind: RecordKind | None = None) -> ImportReport:
-    return import_files(inspect(paths, kind), books, strict=strict)
+def bring(
+    books: Books, *paths: Path, strict: bool = False, kind: RecordKind | None = None, today: date | None = None
+) -> ImportReport:
+    return import_files(inspect(paths, kind), books, strict=strict, today=today)
 
 
 def only(report: ImportReport) -> FileReport:
@@ -760,6 +762,22 @@ def test_damaged_parquet_is_told_with_how_far_it_could_be_read(books: Books, tmp
     assert books.writes == []
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_transaction_is_dated_a_week_ahead_at_the_most(books: Books, tmp_path: Path, form: str) -> None:
+    rows = [
+        {"transaction_id": day, "portfolio_id": "p", "type": "deposit", "trade_date": day, "amount": "1"}
+        for day in ("2024-03-08", "2024-03-09", "2199-12-31")
+    ]
+    report = bring(books, write(tmp_path / f"t.{form}", rows), today=date(2024, 3, 1))
+    assert [each.transaction_id for each in books.portfolio_book("p").transactions] == ["2024-03-08"]
+    assert (only(report).new, only(report).bad) == (1, 2)
+    assert [line.split(": ", 1)[1] for line in told(report)] == [
+        "trade_date: '2024-03-09' must be at most 7 days after today",
+        "trade_date: '2199-12-31' must be at most 7 days after today",
+    ]
+    assert only(bring(books, write(tmp_path / f"u.{form}", rows[:1]))).unchanged == 1
+
+
 # --- the same from every format --------------------------------------------------------------------------------------
 
 ids = st.text("abcXYZ019._-$~", min_size=1, max_size=8)
@@ -804,7 +822,7 @@ def test_the_same_rows_as_csv_and_as_json_lines_are_the_same_books(
             books.put_entity(Entity.model_validate({"entity_type": "portfolio", "entity_id": "p", "client_id": "c"}))
             tables = {"c": clients, "s": securities, "p": prices, "t": transactions}
             paths = [write(Path(folder) / f"{name}.{form}", rows) for name, rows in tables.items() if rows]
-            report = bring(books, *paths)
+            report = bring(books, *paths, today=date(2199, 12, 31))
             assert report.status == "SUCCEEDED", list(command._told(report))
             assert sum(each.new for each in report.files) == sum(map(len, tables.values()))
             states.append(books.state())

@@ -26,11 +26,17 @@ def executions(monkeypatch: pytest.MonkeyPatch) -> Iterator[ExecutionClient]:
 
 
 def event(
-    key: str = "manifests/acme/month end.json", *, bucket: str = "uploads", sequencer: str = "1"
+    key: str = "manifests/acme/month end.json",
+    *,
+    bucket: str = "uploads",
+    sequencer: str = "1",
+    version: str | None = None,
 ) -> dict[str, Any]:
     made: dict[str, Any] = deepcopy(EVENT)
     made["detail"]["bucket"]["name"] = bucket
-    made["detail"]["object"] |= {"key": key, "sequencer": sequencer}
+    made["detail"]["object"] |= {"key": key, "sequencer": sequencer, "version-id": version}
+    if version is None:
+        del made["detail"]["object"]["version-id"]
     return made
 
 
@@ -56,6 +62,27 @@ def test_an_event_that_comes_twice_starts_one_run(executions: ExecutionClient) -
     again, _ = received(executions, REQUEST)
     assert again == {**first, "status": "ALREADY_STARTED"}
     assert len(list(executions.list())) == 1
+
+
+def test_an_event_that_comes_twice_starts_one_run_though_its_file_was_replaced(executions: ExecutionClient) -> None:
+    first, _ = received(executions, REQUEST)
+    again, payloads = received(executions, {"entity_ids": ["income"]})
+    assert again == {**first, "status": "ALREADY_STARTED"}
+    assert executions.describe(first["execution"]).input["entity_ids"] == ["growth"]
+    assert len(payloads.objects) == 1
+
+
+def test_a_manifest_is_read_in_the_version_of_its_event(executions: ExecutionClient) -> None:
+    uri = "s3://uploads/manifests/acme/month end.json"
+    versions = {"v1": ["growth"], "v2": ["income"]}
+    objects = {f"{uri}?versionId={each}": json.dumps({"entity_ids": ids}) for each, ids in versions.items()}
+    newest = objects[f"{uri}?versionId=v2"]
+    payloads = InMemoryPayloadStore({name: body.encode() for name, body in {**objects, uri: newest}.items()})
+    for number, (version, ids) in enumerate(versions.items()):
+        made = event(sequencer=str(number), version=version)
+        report = manifest_upload.handler(made, None, buckets=BUCKETS, payloads=payloads, executions=executions)
+        assert report["status"] == "STARTED"
+        assert executions.describe(report["execution"]).input["entity_ids"] == ids
 
 
 def test_another_upload_of_the_same_file_is_another_run(executions: ExecutionClient) -> None:

@@ -71,6 +71,18 @@ def test_a_portfolio_that_came_since_does_not_start_the_night_anew(executions: E
     assert night(made, executions)["already_started"] == first["started"]
 
 
+def test_a_part_of_the_night_that_has_failed_is_started_again(executions: ExecutionClient) -> None:
+    made = books(portfolio("a", "acme"), portfolio("c", "globex"))
+    failed, runs = night(made, executions)["started"]
+    executions.stop(failed)
+    made.put_entity(portfolio("b", "acme"))
+    report = night(made, executions)
+    assert (report["started"], report["already_started"]) == ([f"{failed}-2"], [runs])
+    assert executions.describe(f"{failed}-2").input["entity_ids"] == ["a", "b"]
+    again = night(made, executions)
+    assert (again["started"], again["already_started"]) == ([], [f"{failed}-2", runs])
+
+
 def test_a_night_that_was_begun_goes_on(executions: ExecutionClient) -> None:
     made = books(portfolio("a", "acme"))
     night(made, executions)

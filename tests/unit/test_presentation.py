@@ -11,7 +11,8 @@ from rich.console import Console, RenderableType
 from common.models.results import PeriodResult
 from tests.contract.rows import period
 from workflows import presentation
-from workflows.executions import Event, Execution, ExecutionStatus, message_of
+from workflows.execution_history import Event
+from workflows.executions import Execution, ExecutionStatus, message_of
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LONGEST_ID = "x" * 64

@@ -1,4 +1,5 @@
 import json
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -109,6 +110,14 @@ def test_the_defaults_are_valid_themselves_and_those_of_their_users() -> None:
     assert settings.business_timezone == CalendarSettings.model_fields["time_zone"].default
     assert settings.jwt_issuer == development_key.DEVELOPMENT_ISSUER
     assert settings.jwt_audience == development_key.DEVELOPMENT_AUDIENCE
+
+
+@pytest.mark.parametrize(
+    ("name", "commands"), [("max_concurrency", ["run"]), ("max_price_age_days", ["run", "holdings"])]
+)
+def test_what_only_some_commands_use_says_so(name: str, commands: list[str]) -> None:
+    description = str(Settings.model_fields[name].description)
+    assert re.findall("`(?:perfcalc )?([a-z]+)`", description) == commands
 
 
 def test_every_setting_is_tried_here() -> None:

@@ -90,3 +90,11 @@ def test_the_map_runs_as_many_at_a_time_as_the_request_asks_for() -> None:
     assert STATES["CalculatePortfolios"]["MaxConcurrencyPath"] == "$.max_concurrency"
     assert CalculationRequest.model_fields["max_concurrency"].default == 10
     assert MAX_CONCURRENCY == 40
+
+
+def test_a_run_succeeds_with_a_complete_time_series_or_without_any() -> None:
+    (choice,) = STATES["DecideStatus"]["Choices"]
+    failures, time_series = choice["And"]
+    assert (failures["Variable"], failures["NumericEquals"]) == ("$.failed", 0)
+    assert {rule["StringEquals"] for rule in time_series["Or"]} == {"SUCCEEDED", "DISABLED"}
+    assert {rule["Variable"] for rule in time_series["Or"]} == {"$.timestream.status"}

@@ -2,6 +2,7 @@
 
 import json
 from copy import deepcopy
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,30 @@ def test_the_digits_of_an_amount_stay(books: InMemoryBooks) -> None:
     assert str(found.amount) == "12345678901234.567890123"
 
 
+@pytest.mark.parametrize("digits", ["12345678901234.567890123", "0.1000000000000000055511151231257827"])
+def test_the_digits_of_a_number_stay(books: InMemoryBooks, digits: str) -> None:
+    body = json.dumps({"transaction": {**TRANSACTION, "amount": "?"}}).replace('"?"', digits)
+    assert failed(books, event(body)) == []
+    (found,) = books.portfolio_book("growth").transactions
+    assert str(found.amount) == digits
+
+
+def test_a_number_beyond_every_exponent_is_poison(books: InMemoryBooks) -> None:
+    body = json.dumps({"transaction": {**TRANSACTION, "amount": "?"}}).replace('"?"', "1e99999999999999999999")
+    assert failed(books, event(body)) == ["m-0"]
+
+
+def test_a_trade_date_may_lie_a_week_ahead(books: InMemoryBooks) -> None:
+    today = date.fromisoformat(TRANSACTION["trade_date"])
+    bodies = [
+        {"transaction": {**TRANSACTION, "transaction_id": f"t-{days}", "trade_date": f"{today + timedelta(days)}"}}
+        for days in (7, 8)
+    ]
+    answer = transaction_queue.handler(event(*bodies), None, books=books, today=today)
+    assert [each["itemIdentifier"] for each in answer["batchItemFailures"]] == ["m-1"]
+    assert entered(books) == ["t-7"]
+
+
 @pytest.mark.parametrize(
     "poison",
     [
@@ -71,12 +96,24 @@ def test_the_digits_of_an_amount_stay(books: InMemoryBooks) -> None:
         {},
         {"transaction": {**TRANSACTION, "amount": -1}},
         {"transaction": {**TRANSACTION, "trade_date": "2024-02-30"}},
+        {"transaction": {**TRANSACTION, "trade_date": "2199-12-31"}},
         {"transaction": {**TRANSACTION, "type": "gift"}},
         {"transaction": {**TRANSACTION, "portfolio_id": "nobody-s"}},
         {"client_id": "acme", "transaction": {**TRANSACTION, "portfolio_id": "secret"}},
         {"client_id": "acme/../globex", "transaction": TRANSACTION},
     ],
-    ids=["words", "nested", "empty", "negative", "no-day", "no-type", "no-portfolio", "not-theirs", "no-client"],
+    ids=[
+        "words",
+        "nested",
+        "empty",
+        "negative",
+        "no-day",
+        "far-ahead",
+        "no-type",
+        "no-portfolio",
+        "not-theirs",
+        "no-client",
+    ],
 )
 def test_a_message_that_can_never_be_entered_is_kept_alone(books: InMemoryBooks, poison: object) -> None:
     assert failed(

@@ -103,7 +103,7 @@ def test_a_burst_of_late_transactions_is_one_recalculation(world: LocalRuntime) 
     assert world.transactions.drain() == 27
     assert len(world.books.portfolio_book("growth").transactions) == 25
     report = world.invoke("Recalculation", {})
-    assert (report["marks"], report["rows"], len(report["executions"])) == (2, 2, 1)
+    assert (report["started"], report["rows"], len(report["executions"])) == (2, 2, 1)
     (output,) = finish(world, *report["executions"])
     assert output["calculated"] == 2
     after = row(world, "growth")
@@ -111,7 +111,8 @@ def test_a_burst_of_late_transactions_is_one_recalculation(world: LocalRuntime) 
     assert after is not None
     assert after["periods"]["ITD"]["twr"] != before["periods"]["ITD"]["twr"]
     assert after["created_at"] == before["created_at"]
-    assert world.invoke("Recalculation", {}) == {"marks": 0, "waiting": 0, "rows": 0, "executions": []}
+    assert world.invoke("Recalculation", {})["cleared"] == 2
+    assert list(world.books.marks()) == []
     _, records = world.time_series_reader.query(
         "SELECT measure_value::double AS twr FROM investment_performance.performance_metrics "
         "WHERE entity_id = 'growth' AND measure_name = 'twr' AND time_period = 'ITD'"

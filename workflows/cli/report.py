@@ -16,7 +16,8 @@ from common.models.results import EntityType
 from common.stores.ports import ResultKey
 from workflows import presentation
 from workflows.cli.app import DEFAULT_DATA_DIR, err, out, plain
-from workflows.executions import Execution, ExecutionClient, ExecutionStatus, MapProgress, message_of
+from workflows.execution_history import MapProgress
+from workflows.executions import Execution, ExecutionClient, ExecutionStatus, message_of
 
 if TYPE_CHECKING:
     from workflows.local.runtime import LocalRuntime

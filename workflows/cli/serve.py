@@ -1,6 +1,7 @@
 """`perfcalc serve`: the API on this machine, with all that runs behind it."""
 
 import threading
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -34,6 +35,29 @@ def serve(
             for line in runtime.describe():
                 err.print(line, style="dim")
             out.print(f"Serving {gateway.url} until Ctrl-C; its document is at {gateway.url}/openapi.json")
-            waiting = threading.Event()
-            while not waiting.wait(RECALCULATION_SECONDS):
-                runtime.invoke("Recalculation", {})
+            sweep(lambda: runtime.invoke("Recalculation", {}), threading.Event(), RECALCULATION_SECONDS)
+
+
+def sweep(recalculate: Callable[[], object], stop: threading.Event, seconds: float) -> None:
+    """Call `recalculate` every few seconds until `stop` is set; what fails is told once, and tried again.
+
+    Parameters
+    ----------
+    recalculate
+        Raises `FunctionError` where it fails.
+    stop
+        Ends it.
+    seconds
+        Between two calls.
+    """
+    from workflows.local.lambda_host import FunctionError  # noqa: PLC0415 - see open_runtime
+
+    told: set[str] = set()
+    while not stop.wait(seconds):
+        try:
+            recalculate()
+        except FunctionError as error:
+            message = f"Recalculation failed, {error.payload['errorType']}: {error}"
+            if message not in told:
+                told.add(message)
+                err.print(message, style="yellow")

@@ -19,7 +19,7 @@ from common.observability import logger
 from common.stores.botocore_errors import typed_errors
 from common.stores.ports import JsonObject, PayloadStore
 from common.stores.s3 import payload_store
-from workflows.executions import ExecutionClient, execution_client
+from workflows.executions import ExecutionClient, ExecutionConflictError, execution_client
 from workflows.staging import lighten
 
 REJECTED: Final = "rejected"
@@ -39,6 +39,7 @@ class _Object(BaseModel):
     key: str
     # Grows with every upload to the key: the same in an event that comes twice, another in one that follows.
     sequencer: str
+    version_id: str | None = Field(None, alias="version-id", description="absent where the bucket keeps no versions")
 
 
 class _Detail(BaseModel):
@@ -93,9 +94,14 @@ def receive_manifest(
         payloads.put(key, json.dumps(told, indent=2).encode())
         return {"status": "REJECTED", "uri": event.uri, "key": key, "faults": len(faults)}
     digest = hashlib.sha256(f"{event.uri}#{event.detail.object.sequencer}".encode()).hexdigest()[:_HASH_DIGITS]
+    name = f"manifest-{digest}"
     with typed_errors("Step Functions"):
-        execution, new = executions.start_once(f"manifest-{digest}", lighten(request, payloads, buckets.payloads))
-    return {"status": "STARTED" if new else "ALREADY_STARTED", "uri": event.uri, "execution": execution.name}
+        try:
+            _, new = executions.start_once(name, lighten(request, payloads, buckets.payloads))
+        except ExecutionConflictError:
+            # The event has come before, and the file was replaced since: what is there now has an event of its own.
+            new = False
+    return {"status": "STARTED" if new else "ALREADY_STARTED", "uri": event.uri, "execution": name}
 
 
 def handler(
@@ -121,7 +127,8 @@ def _request(event: ObjectCreated, client_id: str, name: str, payloads: PayloadS
     """Return the request that a manifest stands for."""
     if format_of(name) is SourceFormat.JSON:
         try:
-            document = json.loads(payloads.get_uri(event.uri, max_bytes=INVOCATION_BYTES))
+            version = event.detail.object.version_id
+            document = json.loads(payloads.get_uri(event.uri, max_bytes=INVOCATION_BYTES, version=version))
         except (InputNotFoundError, InvalidPortfolioError) as error:  # it is gone again, or too large
             raise InvalidRequestError([Fault("$", str(error))]) from None
         except (ValueError, RecursionError) as error:

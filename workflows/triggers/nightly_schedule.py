@@ -19,7 +19,7 @@ from common.stores.botocore_errors import typed_errors
 from common.stores.dynamodb_books import book_store
 from common.stores.ports import Books, JsonObject
 from workflows.business_days import previous_business_day
-from workflows.executions import ExecutionClient, ExecutionConflictError, execution_client
+from workflows.executions import ExecutionClient, execution_client
 
 REQUEST_ID = "nightly"
 """Of every nightly result: a later calculation of the same date takes the place of the earlier one everywhere."""
@@ -74,12 +74,13 @@ def parts_of(books: Books, entity_types: Sequence[EntityType], as_of: date) -> I
 def start_night(
     event: ScheduledEvent, books: Books, executions: ExecutionClient, calendar: CalendarSettings
 ) -> JsonObject:
-    """Start the executions of the night that `event` stands for, those not started yet.
+    """Start the executions of the night that `event` stands for, those that neither run nor have succeeded.
 
     Returns
     -------
     dict
-        `as_of_date`, and the names of the executions under `started` and `already_started`.
+        `as_of_date`, and the names of the executions under `started` and `already_started`; the name of one that is
+        started after another had failed ends in a number more.
 
     Raises
     ------
@@ -92,12 +93,9 @@ def start_night(
     already: list[str] = []
     for part in parts_of(books, event.entity_types, as_of):
         with typed_errors("Step Functions"):
-            try:
-                _, new = executions.start_once(part.name, part.request)
-            except ExecutionConflictError:
-                # It was started when the client had other portfolios. The night is calculated once.
-                new = False
-        (started if new else already).append(part.name)
+            # Whatever portfolios the client had when it was started: a night is calculated once.
+            execution, new = executions.start_unless_done(part.name, part.request)
+        (started if new else already).append(execution.name)
     return {"as_of_date": as_of.isoformat(), "started": started, "already_started": already}
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 from common.access import Scope
 from common.config import BooksSettings
 from common.errors import PermanentError
-from common.models.books import BookEntityType, EntityKey, Transaction
+from common.models.books import BookEntityType, EntityKey, Transaction, every_digit, trade_date_fault
 from common.models.identifiers import ClientIdentifier
 from common.models.request import faults
 from common.models.series import StrictModel
@@ -40,8 +41,17 @@ class InvalidTransactionError(PermanentError):
     """A message that can never be entered; it ends in the dead-letter queue."""
 
 
-def receive_transaction(body: str, books: Books) -> bool:
+def receive_transaction(body: str, books: Books, today: date) -> bool:
     """Enter the transaction of one message, and mark its portfolio for recalculation from its trade date.
+
+    Parameters
+    ----------
+    body
+        The message, JSON.
+    books
+        Where it is entered.
+    today
+        In UTC.
 
     Returns
     -------
@@ -51,17 +61,20 @@ def receive_transaction(body: str, books: Books) -> bool:
     Raises
     ------
     InvalidTransactionError
-        It is no transaction, its portfolio is not the sender's, or its id stands for another one.
+        It is no transaction, its trade date is too far ahead, its portfolio is not the sender's, or its id stands for
+        another one.
     ThrottledError, TransientError
         The books did not answer; try again.
     """
     try:
-        message = TransactionMessage.model_validate(json.loads(body))
+        message = TransactionMessage.model_validate(json.loads(body, parse_float=every_digit))
     except ValidationError as error:
         raise InvalidTransactionError("; ".join(map(str, faults(error)))) from None
     except (ValueError, RecursionError) as error:
         raise InvalidTransactionError(f"is not JSON: {error}") from None
     transaction = message.transaction
+    if ahead := trade_date_fault(transaction.trade_date, today):
+        raise InvalidTransactionError(f"$.transaction.trade_date: {ahead}")
     key = EntityKey(BookEntityType.PORTFOLIO, transaction.portfolio_id)
     stored = books.entities([key]).get(key)
     if stored is None or not Scope(message.client_id).owns(stored.entity):
@@ -74,9 +87,12 @@ def receive_transaction(body: str, books: Books) -> bool:
     return bool(report.added)
 
 
-def handler(event: dict[str, Any], context: object, *, books: Books | None = None) -> "PartialItemFailureResponse":
+def handler(
+    event: dict[str, Any], context: object, *, books: Books | None = None, today: date | None = None
+) -> "PartialItemFailureResponse":
     """Enter a batch of messages; those that failed are named, so that the queue keeps them alone."""
     store = books or book_store(BooksSettings.from_env())
+    day = today or datetime.now(UTC).date()
 
     def receive(record: "SQSRecord") -> None:
         place: Mapping[str, object] = {
@@ -84,7 +100,7 @@ def handler(event: dict[str, Any], context: object, *, books: Books | None = Non
             "receive_count": record.attributes.approximate_receive_count,
         }
         try:
-            added = receive_transaction(record.body, store)
+            added = receive_transaction(record.body, store, day)
         except PermanentError as error:
             logger().error("TransactionQueue", extra={**place, "error": type(error).__name__, "reason": str(error)})
             raise

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from datetime import UTC
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -13,7 +13,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body
 from pydantic import ValidationError, WrapValidator
 
 from common.errors import Fault, InvalidRequestError
-from common.models.books import BookEntityType, EntityKey
+from common.models.books import BookEntityType, EntityKey, every_digit, trade_date_fault
 from common.models.request import CalculationRequest, faults
 from common.ownership import Place, look_up
 from common.stores.ports import JsonObject
@@ -122,7 +122,7 @@ def _add_calculations(app: APIGatewayRestResolver) -> None:
 def _add_transactions(app: APIGatewayRestResolver) -> None:
     def read(_: JsonObject, validate: Callable[[Any], TransactionsRequest]) -> TransactionsRequest:
         # Once more, now with every digit of its numbers.
-        document = json.loads(app.current_event.body or "", parse_float=_every_digit)
+        document = json.loads(app.current_event.body or "", parse_float=every_digit)
         try:
             request = validate(document)
         except ValidationError as error:
@@ -133,8 +133,14 @@ def _add_transactions(app: APIGatewayRestResolver) -> None:
             for index, each in enumerate(request.transactions)
             if names[each.portfolio_id, each.transaction_id] > 1
         ]
-        if twice:
-            raise InvalidRequestError(twice)
+        today = services_of(app).clock().astimezone(UTC).date()
+        ahead = [
+            Fault(f"$.transactions[{index}].trade_date", message)
+            for index, each in enumerate(request.transactions)
+            if (message := trade_date_fault(each.trade_date, today))
+        ]
+        if twice or ahead:
+            raise InvalidRequestError([*twice, *ahead])
         return request
 
     @app.post(
@@ -177,14 +183,6 @@ def _add_transactions(app: APIGatewayRestResolver) -> None:
         )
         ids = [each.transaction_id for each in request.transactions]
         return TransactionsAccepted(accepted=len(ids), transaction_ids=ids)
-
-
-def _every_digit(text: str) -> Decimal:
-    """Return a JSON number as it is written; one whose exponent is beyond Decimal is beyond every limit."""
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        return Decimal("Infinity")
 
 
 def _add_service(app: APIGatewayRestResolver) -> None:
