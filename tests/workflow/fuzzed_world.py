@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from common.calculations import TransactionType
-from common.models.books import BookEntityType, DayValue, Entity, SeriesKind, Transaction
+from common.models.books import BookEntityType, DayValue, Entity, EntityKey, SeriesKind, StoredEntity, Transaction
 from common.models.results import EntityType
 from workflows.executions import Execution
 from workflows.local.development_key import DEVELOPMENT_AUDIENCE, DEVELOPMENT_ISSUER, development_key, mint
@@ -25,16 +25,25 @@ CALCULATED: Final = (date(2024, 2, 29), date(2024, 3, 29))
 SECONDS: Final = 60.0
 
 # An id may have every printable character but the space and `#`, those of a URL among them.
+UNVALUED: Final = "unvalued"
 PORTFOLIOS: Final = {
-    ACME: ("growth", "income", "a/b?c=1&d=%2F+;~", "unvalued"),
+    ACME: ("growth", "income", "a/b?c=1&d=%2F+;~", UNVALUED),
     GLOBEX: ("globex-zenith", "globex-nadir"),
 }
 ACCOUNTS: Final = {ACME: "acme-account", GLOBEX: "globex-account"}
-SECURITIES: Final = {ACME: "acme-note", GLOBEX: "globex-note", None: "AAPL"}
-BENCHMARKS: Final = {ACME: "acme-index", GLOBEX: "globex-index", None: "SP500"}
-FILES: Final = {client: f"s3://performance-uploads/data/{client}/values.csv" for client in (ACME, GLOBEX)}
+SECURITIES: Final[dict[str | None, str]] = {ACME: "acme-note", GLOBEX: "globex-note", None: "AAPL"}
+BENCHMARKS: Final[dict[str | None, str]] = {ACME: "acme-index", GLOBEX: "globex-index", None: "SP500"}
+VALUES: Final = {client: f"s3://performance-uploads/data/{client}/values.csv" for client in (ACME, GLOBEX)}
+MANDATES: Final = {client: f"s3://performance-uploads/data/{client}/mandates.csv" for client in (ACME, GLOBEX)}
+"""Files of the clients: of one series, and of the portfolio that comes first, with its valuations."""
 
-_FIRST_VALUES: Final = {ACME: Decimal("10000.25"), GLOBEX: Decimal("7919.37"), None: Decimal("101.5")}
+SECRET_METRICS: Final = ("twr", "mwr", "volatility", "max_drawdown", "benchmark_twr", "best_day", "worst_day")
+
+_FIRST_VALUES: Final[dict[str | None, Decimal]] = {
+    ACME: Decimal("10000.25"),
+    GLOBEX: Decimal("7919.37"),
+    None: Decimal("101.5"),
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,7 @@ class FuzzedWorld:
     Attributes
     ----------
     runtime : LocalRuntime
+    data_dir : Path
     url : str
         Where the API is.
     tokens : dict
@@ -55,6 +65,7 @@ class FuzzedWorld:
     """
 
     runtime: LocalRuntime
+    data_dir: Path
     url: str
     tokens: dict[str, str | None]
     executions: dict[str | None, tuple[str, ...]]
@@ -71,6 +82,7 @@ def fuzzed_world(data_dir: Path) -> Iterator[FuzzedWorld]:
         with gateway:
             yield FuzzedWorld(
                 runtime=runtime,
+                data_dir=data_dir,
                 url=gateway.url,
                 tokens=_tokens(data_dir),
                 executions=executions,
@@ -78,14 +90,21 @@ def fuzzed_world(data_dir: Path) -> Iterator[FuzzedWorld]:
             )
 
 
-def rows_of_globex(runtime: LocalRuntime) -> list[dict[str, Any]]:
-    """Return every stored result of Globex."""
-    entities = [
-        *((EntityType.PORTFOLIO, name) for name in PORTFOLIOS[GLOBEX]),
-        (EntityType.ACCOUNT, ACCOUNTS[GLOBEX]),
-        (EntityType.SECURITY, SECURITIES[GLOBEX]),
-    ]
-    return [row for kind, name in entities for row in runtime.result_store.history(kind, name)]
+def rows_of(runtime: LocalRuntime, client: str | None) -> list[dict[str, Any]]:
+    """Return every stored result of a client; None is the platform."""
+    return [row for kind, name in _entities(client) for row in runtime.result_store.history(kind, name)]
+
+
+def books_of(runtime: LocalRuntime, client: str) -> dict[EntityKey, StoredEntity]:
+    """Return everything a client has in the books, with its revisions."""
+    keys = [EntityKey(BookEntityType(kind), name) for kind, name in _entities(client)]
+    return runtime.books.entities([*keys, EntityKey(BookEntityType.BENCHMARK, BENCHMARKS[client])])
+
+
+def _entities(client: str | None) -> list[tuple[EntityType, str]]:
+    accounts = [] if client is None else [(EntityType.ACCOUNT, ACCOUNTS[client])]
+    portfolios = [(EntityType.PORTFOLIO, name) for name in PORTFOLIOS.get(client or "", ())]
+    return [*portfolios, *accounts, (EntityType.SECURITY, SECURITIES[client])]
 
 
 def _fill(runtime: LocalRuntime) -> None:
@@ -101,7 +120,7 @@ def _fill(runtime: LocalRuntime) -> None:
         put(BookEntityType.ACCOUNT, account, client, account_id=account, name=f"{client} Pension")
         for name in PORTFOLIOS[client]:
             put(BookEntityType.PORTFOLIO, name, client, account_id=account, name=f"{client} Mandate of {name}")
-            if name != "unvalued":
+            if name != UNVALUED:
                 books.write_series(SeriesKind.VALUATION, name, _series(client, name))
         books.record(
             PORTFOLIOS[client][0],
@@ -115,8 +134,10 @@ def _fill(runtime: LocalRuntime) -> None:
                 )
             ],
         )
-        values = "".join(f"{day},{value}\n" for day, value, *_ in _series(client, "file"))
-        runtime.upload(f"data/{client}/values.csv", f"date,value\n{values}".encode())
+        lines = [f"{day},{value}\n" for day, value, *_ in _series(client, "file")]
+        mandates = "".join(f"{PORTFOLIOS[client][0]},{line}" for line in lines)
+        runtime.upload(f"data/{client}/values.csv", f"date,value\n{''.join(lines)}".encode())
+        runtime.upload(f"data/{client}/mandates.csv", f"portfolio_id,date,value\n{mandates}".encode())
     for owner, name in SECURITIES.items():
         put(BookEntityType.SECURITY, name, owner)
         books.write_series(SeriesKind.PRICE, name, _series(owner, name))
@@ -129,27 +150,26 @@ def _series(owner: str | None, name: str) -> list[DayValue]:
     """Return a series that no other name has."""
     step = sum(name.encode()) % 97 + 3
     return [
-        DayValue(day, _FIRST_VALUES[owner] + Decimal(index * step % 53) + Decimal(index)) for index, day in enumerate(DAYS)
+        DayValue(day, _FIRST_VALUES[owner] + Decimal(index * step % 53) + Decimal(index))
+        for index, day in enumerate(DAYS)
     ]
 
 
 def _calculate(runtime: LocalRuntime, client: str | None) -> tuple[str, ...]:
     """Calculate what a client has, and start something that fails; return the executions."""
-    portfolios = [name for name in PORTFOLIOS.get(client or "", ()) if name != "unvalued"]
-    entities = [(EntityType.PORTFOLIO, name) for name in portfolios]
-    entities += [(EntityType.SECURITY, SECURITIES[client])]
-    entities += [(EntityType.ACCOUNT, ACCOUNTS[client])] if client else []
+    name = client or "platform"
     request: dict[str, Any] = {
-        "request_id": f"{client or 'platform'}-month-end",
+        "request_id": f"{name}-month-end",
         "time_periods": ["MTD", "ITD"],
         "benchmark": {"benchmark_id": BENCHMARKS[client]},
         "entities": [
-            {"entity_type": kind, "entity_id": name, "as_of_date": day.isoformat()}
-            for kind, name in entities
+            {"entity_type": kind, "entity_id": entity_id, "as_of_date": day.isoformat()}
+            for kind, entity_id in _entities(client)
             for day in CALCULATED
+            if entity_id != UNVALUED
         ],
     }
-    failing = {"request_id": f"{client or 'platform'}-fails", "entity_ids": ["nobody"]}
+    failing = {"request_id": f"{name}-fails", "entity_ids": ["nobody"]}
     bound = {} if client is None else {"client_id": client}
     return tuple(_ended(runtime, {**each, **bound}).name for each in (request, failing))
 
@@ -176,6 +196,7 @@ def _tokens(data_dir: Path) -> dict[str, str | None]:
         "operator": token(Role.OPERATOR, ACME),
         "reader": token(Role.READER, ACME),
         "admin": token(Role.ADMIN, None),
+        "globex": token(Role.OPERATOR, GLOBEX),
         "nobody": None,
     }
 
@@ -184,21 +205,15 @@ def _secrets(runtime: LocalRuntime, executions: Sequence[str]) -> Iterator[str]:
     yield from (*PORTFOLIOS[GLOBEX], ACCOUNTS[GLOBEX], SECURITIES[GLOBEX], BENCHMARKS[GLOBEX], *executions)
     yield from (f"{GLOBEX} Family Office", f"{GLOBEX} Pension", f"{GLOBEX} Mandate", f"{GLOBEX}-deposit")
     yield str(_FIRST_VALUES[GLOBEX])
-    own = set(_figures(list(_rows_of_acme(runtime))))
-    yield from set(_figures(rows_of_globex(runtime))) - own
-
-
-def _rows_of_acme(runtime: LocalRuntime) -> Iterator[dict[str, Any]]:
-    for name in PORTFOLIOS[ACME]:
-        yield from runtime.result_store.history(EntityType.PORTFOLIO, name)
+    others = {figure for client in (ACME, None) for figure in _figures(rows_of(runtime, client))}
+    yield from set(_figures(rows_of(runtime, GLOBEX))) - others
 
 
 def _figures(document: object) -> Iterator[str]:
-    """Yield every number of a document that is long enough to be nobody else's by chance."""
-    match document:
-        case dict():
-            yield from (text for value in document.values() for text in _figures(value))
-        case list():
-            yield from (text for value in document for text in _figures(value))
-        case float() if len(text := json.dumps(document)) > 12:
-            yield text
+    """Yield the metrics of a document that have too many digits to be another's by chance."""
+    if isinstance(document, list):
+        yield from (figure for value in document for figure in _figures(value))
+    elif isinstance(document, dict):
+        yield from (figure for value in document.values() for figure in _figures(value))
+        texts = (json.dumps(document[name]) for name in SECRET_METRICS if name in document)
+        yield from (text for text in texts if len(text) > 12)
