@@ -1,27 +1,23 @@
 """How a daily series is kept in DynamoDB: what reading and writing ten years costs in each encoding.
 
-Run by `python -m tests.benchmarks.encodings`. Units are those of DynamoDB's rules for the items' sizes, without the
-entity's own item; those of reading are held against what ExtendDB reports. CPU time is that of this process alone,
-ExtendDB being another one: what boto3 spends on the answers and what makes arrays of them, in turns, so that all
-encodings meet the same machine.
+Units are those of DynamoDB's rules for the items' sizes, without the entity's own item; those of reading are held
+against what ExtendDB reports. The time is this process's own on the CPU, ExtendDB being another one: what boto3 spends
+on the answers and what makes arrays of them.
 """
 
 import json
 import random
 import statistics
-import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 from math import ceil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import boto3
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from common.calculations import Valuations
@@ -30,13 +26,13 @@ from common.models.books import DayValue, SeriesKind
 from common.stores import series_chunks
 from common.stores.book_items import ENTITY_TABLE, STAMP, STAMP_BITS, chunk_key, key, sort_key, stored_chunk
 from common.stores.dynamodb_items import Item
-from workflows.local.dynamodb import ACCESS_KEY, SECRET_KEY, LocalDynamoDB, find_extenddb
+from tests.benchmarks.dynamodb import local_client, make_table, metered
+from tests.benchmarks.measure import Case
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 DAYS = 2_520
-ROUNDS = 15
 TABLE = "encodings"
 STAMPED = {"N": str(2**STAMP_BITS - 1)}
 
@@ -61,15 +57,13 @@ class Parser(NamedTuple):
     parse: Callable[[list[str]], Any]
 
 
-def main() -> None:
-    """Measure every encoding and every way to read numbers, and print both tables."""
-    if find_extenddb() is None:
-        raise SystemExit("ExtendDB is not installed: npm ci")
+def cases() -> Iterator[Case | Table]:
+    """Yield the store's way to read numbers and its encoding, each against others, and sizes and units."""
     days = ten_years()
-    console = Console(width=140)
-    with tempfile.TemporaryDirectory() as directory, LocalDynamoDB(Path(directory)) as local:
-        console.print(_encodings(_client(local.endpoint), days))
-    console.print(_parsers([str(day.value) for day in days]))
+    yield from _parsers([str(day.value) for day in days])
+    with local_client() as client:
+        make_table(client, TABLE, ENTITY_TABLE)
+        yield from _encodings(client, days)
 
 
 def ten_years() -> list[DayValue]:
@@ -83,65 +77,57 @@ def ten_years() -> list[DayValue]:
     return days
 
 
-def _encodings(client: "DynamoDBClient", days: Sequence[DayValue]) -> Table:
-    table = Table(
-        *("Encoding", "Items", "Bytes", "Read units", "CPU", "of it arrays", "Ratio", "Import", "A day"),
-        title=f"{len(days):,} daily valuations: units of reading, importing and adding a day, and CPU time of reading",
+def _encodings(client: "DynamoDBClient", days: Sequence[DayValue]) -> Iterator[Case | Table]:
+    sizes = Table(
+        *("Encoding", "Items", "Bytes", "Read units", "Import", "A day"),
+        title=f"{len(days):,} daily valuations: size, and units of reading, importing and adding a day",
     )
-    partitions = {each.name: f"portfolio-{number:05}" for number, each in enumerate(ENCODINGS)}
-    stored = {each.name: each.items(partitions[each.name], days) for each in ENCODINGS}
-    for items in stored.values():
+    expected = Valuations.of((day.date, day.value) for day in days)
+    works: dict[str, tuple[Callable[[], Arrays], Callable[[], Arrays]]] = {}
+    for number, each in enumerate(ENCODINGS):
+        partition = f"portfolio-{number:05}"
+        items = each.items(partition, days)
         for item in items:
             client.put_item(TableName=TABLE, Item=item)
-    expected = Valuations.of((day.date, day.value) for day in days)
-    spent: dict[str, list[tuple[float, float]]] = {each.name: [] for each in ENCODINGS}
-    reported: dict[str, float] = {}
-    for _ in range(ROUNDS):
-        for each in ENCODINGS:
-            began = time.process_time()
-            items, reported[each.name] = _read(client, partitions[each.name])
-            answered = time.process_time()
-            found = each.arrays(items)
-            ended = time.process_time()
-            spent[each.name].append((ended - began, ended - answered))
-            assert found[0].tolist() == expected.days.tolist()
-            assert found[1].tolist() == expected.values.tolist()
-    own = [whole for whole, _ in spent[ENCODINGS[-1].name]]
-    for each in ENCODINGS:
-        items = stored[each.name]
+        works[each.name] = (partial(_arrays, each, client, partition), partial(each.arrays, items))
+        with metered(client) as consumed:
+            found = _arrays(each, client, partition)
+        assert found[0].tolist() == expected.days.tolist()
+        assert found[1].tolist() == expected.values.tolist()
         size = sum(map(item_bytes, items))
         read = ceil(size / READ_UNIT_BYTES)
-        assert read == reported[each.name], "ExtendDB counts as DynamoDB's documentation does"
-        whole, arrays = zip(*spent[each.name], strict=True)
-        ratios = [theirs / ours for theirs, ours in zip(whole, own, strict=True)]
-        table.add_row(
+        assert read == consumed.read, "ExtendDB counts as DynamoDB's documentation does"
+        sizes.add_row(
             each.name,
             f"{len(items):,}",
             f"{size:,}",
             f"{read}",
-            f"{statistics.median(whole) * 1e3:.1f} ms",
-            f"{statistics.median(arrays) * 1e3:.1f} ms",
-            f"{statistics.median(ratios):.1f}x",
             f"{sum(map(_write_units, items)):,}",
             f"{statistics.mean(_append_units(each, days)):.1f}",
         )
-    return table
+    *others, own = ENCODINGS
+    whole, of_items = works[own.name]
+    for other in others:
+        yield Case(
+            "reading ten years as the store keeps them",
+            whole,
+            other.name,
+            works[other.name][0],
+            clock=time.process_time,
+        )
+    yield Case("of it: arrays from the items", of_items, "all of it", whole, clock=time.process_time)
+    yield sizes
 
 
-def _read(client: "DynamoDBClient", partition: str) -> tuple[list[Item], float]:
-    """Return the items of a partition, read consistently, and the units that were reported."""
-    items: list[Item] = []
-    units = 0.0
-    for page in client.get_paginator("query").paginate(
+def _arrays(encoding: Encoding, client: "DynamoDBClient", partition: str) -> Arrays:
+    """Read a series consistently and make arrays of it."""
+    pages = client.get_paginator("query").paginate(
         TableName=TABLE,
         KeyConditionExpression="id = :id",
         ExpressionAttributeValues={":id": {"S": partition}},
         ConsistentRead=True,
-        ReturnConsumedCapacity="TOTAL",
-    ):
-        items += page["Items"]
-        units += page["ConsumedCapacity"]["CapacityUnits"]
-    return items, units
+    )
+    return encoding.arrays([item for page in pages for item in page["Items"]])
 
 
 def item_bytes(item: Mapping[str, Any]) -> int:
@@ -253,28 +239,16 @@ PARSERS = (
 )
 
 
-def _parsers(texts: list[str]) -> Table:
-    table = Table("From text to array", "Takes", title=f"{len(texts):,} numbers")
-    spent: dict[str, list[float]] = {each.name: [] for each in PARSERS}
-    for _ in range(ROUNDS * 10):
-        for each in PARSERS:
-            began = time.process_time()
-            found = each.parse(texts)
-            spent[each.name].append(time.process_time() - began)
-            assert found.tolist() == [float(text) for text in texts]
-    for name, seconds in spent.items():
-        table.add_row(name, f"{statistics.median(seconds) * 1e6:,.0f} µs")
-    return table
-
-
-def _client(endpoint: str | None) -> "DynamoDBClient":
-    client = boto3.Session(
-        aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name="us-east-1"
-    ).client("dynamodb", endpoint_url=endpoint)
-    client.create_table(TableName=TABLE, **ENTITY_TABLE)
-    client.get_waiter("table_exists").wait(TableName=TABLE, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
-    return client
-
-
-if __name__ == "__main__":
-    main()
+def _parsers(texts: list[str]) -> Iterator[Case]:
+    expected = [float(text) for text in texts]
+    own, *others = PARSERS
+    for each in PARSERS:
+        assert each.parse(texts).tolist() == expected
+    for other in others:
+        yield Case(
+            f"array of {len(texts):,} texts by {own.name}",
+            partial(own.parse, texts),
+            other.name,
+            partial(other.parse, texts),
+            clock=time.process_time,
+        )

@@ -1,6 +1,6 @@
 """Ten years of a market and of those who trade in it, from a fixed seed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 
 from common.calculations import TransactionType
-from common.models.books import DayValue, Transaction
+from common.models.books import BookEntityType, DayValue, Entity, SeriesKind, Transaction
+from common.stores.ports import Books
 
 DAYS = 2_520
 SECURITIES = 40
-DIVIDEND_EVERY = 63  # business days: a quarter
+CLIENT, BENCHMARK = "acme", "market"
 
 _SEED = 7
 _FIRST = date(2014, 1, 1)
 _CENT = Decimal("0.01")
+_QUARTER_DAYS = 63
 _T = TransactionType
 
 # How often each type comes among 100 transactions after the first purchases.
@@ -46,7 +48,7 @@ class Market:
     def price_series(self, security_id: str) -> list[DayValue]:
         """Return the prices of a security as the books take them, with a dividend of half a percent each quarter."""
         return [
-            DayValue(day, price, (price / 200).quantize(_CENT) if at % DIVIDEND_EVERY == 40 else Decimal(0))
+            DayValue(day, price, (price / 200).quantize(_CENT) if at % _QUARTER_DAYS == 40 else Decimal(0))
             for at, (day, price) in enumerate(zip(self.days, self.prices[security_id], strict=True))
         ]
 
@@ -71,22 +73,30 @@ def market(securities: int = SECURITIES) -> Market:
     )
 
 
-def valuations(number: int) -> list[DayValue]:
-    """Return ten years of daily valuations of the portfolio of a number."""
-    chance = np.random.default_rng((_SEED, number))
-    worth = 1_234_567.0 * np.exp(np.cumsum(chance.normal(0.0003, 0.01, DAYS)))
-    return list(map(DayValue, market().days, _cents(worth)))
+def valued(portfolio_id: str, number: int, *, count: int = 50) -> tuple[list[DayValue], list[Transaction]]:
+    """Return ten years of daily valuations of a portfolio, and its deposits and withdrawals after the close.
 
-
-def flows(portfolio_id: str, number: int, count: int) -> list[Transaction]:
-    """Return deposits and withdrawals of a portfolio that is valued day by day."""
+    Parameters
+    ----------
+    number
+        Another portfolio for each.
+    count
+        Of deposits and withdrawals.
+    """
     chance = np.random.default_rng((_SEED, number, count))
-    days = sorted(chance.choice(np.arange(1, DAYS - 1), count, replace=False).tolist())
+    days = market().days
+    moves = chance.normal(0.0003, 0.01, DAYS).tolist()
+    amounts = chance.uniform(-2_500.0, 5_000.0, count).round(2).tolist()
+    flows = dict(zip(np.sort(chance.permutation(np.arange(1, DAYS - 1))[:count]).tolist(), amounts, strict=True))
+    worth, values = 100_000.0, []
     entries = _Entries(portfolio_id)
-    for at in days:
-        kind = _T.DEPOSIT if chance.uniform() < 0.7 else _T.WITHDRAWAL
-        entries.add(kind, market().days[at], amount=_decimal(chance.uniform(100.0, 5_000.0)))
-    return entries.made
+    for at, move in enumerate(moves):
+        worth *= 1.0 + move
+        values.append(DayValue(days[at], _decimal(worth)))
+        if amount := flows.get(at, 0.0):
+            worth += amount
+            entries.add(_T.DEPOSIT if amount > 0 else _T.WITHDRAWAL, days[at], amount=_decimal(abs(amount)))
+    return values, entries.made
 
 
 def trades(portfolio_id: str, number: int, *, held: int = 20, count: int = 500) -> list[Transaction]:
@@ -130,10 +140,46 @@ def trades(portfolio_id: str, number: int, *, held: int = 20, count: int = 500) 
             case _T.BUY | _T.SELL:
                 trade(_T.BUY, at, security_id, int(chance.integers(1, 60)))
             case _T.DIVIDEND:
-                entries.add(_T.DIVIDEND, found.days[at], amount=_decimal(chance.uniform(5, 900)), security_id=security_id)
+                entries.add(
+                    _T.DIVIDEND, found.days[at], amount=_decimal(chance.uniform(5, 900)), security_id=security_id
+                )
             case kind:
                 entries.add(kind, found.days[at], amount=_decimal(chance.uniform(10, 5_000)))
     return entries.made
+
+
+def keep_market(books: Books) -> None:
+    """Write the securities with their prices, and the benchmark with its levels, into books."""
+    found = market()
+    books.put_entity(Entity(entity_type=BookEntityType.BENCHMARK, entity_id=BENCHMARK))
+    books.write_series(SeriesKind.LEVEL, BENCHMARK, found.level_series())
+    for security_id in found.prices:
+        books.put_entity(Entity(entity_type=BookEntityType.SECURITY, entity_id=security_id))
+        books.write_series(SeriesKind.PRICE, security_id, found.price_series(security_id))
+
+
+def keep_valued(books: Books, portfolio_id: str, number: int) -> None:
+    """Write a portfolio into books that is valued on every day."""
+    values, flows = valued(portfolio_id, number)
+    books.put_entity(_portfolio(portfolio_id))
+    books.write_series(SeriesKind.VALUATION, portfolio_id, values)
+    books.record(portfolio_id, flows)
+
+
+def keep_traded(books: Books, portfolio_id: str, number: int, account_id: str | None = None) -> None:
+    """Write a portfolio into books that is valued by its transactions."""
+    books.put_entity(_portfolio(portfolio_id, account_id))
+    books.record(portfolio_id, trades(portfolio_id, number))
+
+
+def _portfolio(portfolio_id: str, account_id: str | None = None) -> Entity:
+    return Entity(
+        entity_type=BookEntityType.PORTFOLIO,
+        entity_id=portfolio_id,
+        client_id=CLIENT,
+        account_id=account_id,
+        benchmark_id=BENCHMARK,
+    )
 
 
 class _Entries:

@@ -20,7 +20,14 @@ from workflows.local.gateway import GatewayError, LocalGateway
 from workflows.local.gateway_authorizer import INVOKE, MAX_TOKENS, Decision, Policy, matches
 from workflows.local.gateway_events import MAX_BODY_BYTES
 from workflows.local.lambda_host import FunctionError
-from workflows.triggers.api.gateway_responses import DEFAULT_4XX, DEFAULT_5XX, GATEWAY_RESPONSES, CustomResponse
+from workflows.triggers.api.gateway_responses import (
+    DEFAULT_4XX,
+    DEFAULT_5XX,
+    GATEWAY_RESPONSES,
+    PATH,
+    REQUEST_ID,
+    CustomResponse,
+)
 from workflows.triggers.api.problems import MEDIA_TYPE, Problem, ProblemType
 from workflows.triggers.routes import Role, Route
 
@@ -687,6 +694,7 @@ def leave(functions: Functions) -> None:
         ("POST", "/calculate", 0, deny, ProblemType.FORBIDDEN, "AccessDeniedException"),
         ("GET", "/no/such%20path?x=1", 0, leave, ProblemType.NOT_FOUND, "MissingAuthenticationTokenException"),
         ("DELETE", "/health", 0, leave, ProblemType.NOT_FOUND, "MissingAuthenticationTokenException"),
+        ("GET", "/$context.requestId", 0, leave, ProblemType.NOT_FOUND, "MissingAuthenticationTokenException"),
         ("GET", '/a"b\\c', 0, leave, ProblemType.NOT_FOUND, "MissingAuthenticationTokenException"),
         ("POST", "/calculate", MAX_BODY_BYTES + 1, leave, ProblemType.TOO_LARGE, "RequestEntityTooLargeException"),
         ("POST", "/calculate", INVOCATION_BYTES, leave, ProblemType.TOO_LARGE, "RequestEntityTooLargeException"),
@@ -717,6 +725,16 @@ def test_what_the_gateway_says_by_itself_is_a_problem_too(
     assert (answered.headers["X-Content-Type-Options"], answered.headers["Cache-Control"]) == ("nosniff", "no-store")
     assert answered.headers["WWW-Authenticate"] == ("Bearer" if kind is ProblemType.UNAUTHENTICATED else None)
     assert (answered.headers["Retry-After"] is None) == (kind is not ProblemType.UNAVAILABLE)
+
+
+@pytest.mark.parametrize("response_type", GATEWAY_RESPONSES)
+def test_an_answer_of_the_gateway_s_is_a_problem_that_leaves_two_things_open(response_type: str) -> None:
+    answer = GATEWAY_RESPONSES[response_type]
+    problem = Problem.model_validate_json(answer.template)
+    assert (problem.status, problem.instance, problem.request_id) == (answer.status, PATH, REQUEST_ID)
+    assert answer.headers["Content-Type"] == MEDIA_TYPE
+    # API Gateway takes a fixed value between such marks.
+    assert not [value for value in answer.headers.values() if "'" in value]
 
 
 def test_a_response_type_without_an_answer_of_its_own_has_the_default_one(

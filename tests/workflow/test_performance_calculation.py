@@ -283,6 +283,19 @@ def test_timestream_down_leaves_the_rows_and_a_message(tmp_path: Path) -> None:
         assert it.backfill() == [message]
 
 
+@in_this_process
+def test_a_deployment_without_a_time_series_succeeds(tmp_path: Path) -> None:
+    with world(tmp_path, settings={"TIMESTREAM_DATABASE": "", "TIMESTREAM_TABLE": ""}) as it:
+        execution = it.run(request(2))
+        assert execution.status is ExecutionStatus.SUCCEEDED
+        assert execution.output["status"] == "SUCCEEDED"
+        assert execution.output["timestream"]["status"] == "DISABLED"
+        assert len(it.rows("p-0", "p-1")) == 2
+        assert it.backfill() == []
+        failed = it.run(request(1, portfolios=[portfolio("p-0"), BROKEN]))
+        assert failed.output["status"] == "PARTIAL"
+
+
 def test_payloads_above_their_share_travel_by_key(tmp_path: Path) -> None:
     with world(tmp_path) as it:
         periods = ["MTD", "QTD", "YTD", "1Y", "3Y", "5Y", "10Y", "ITD"]
