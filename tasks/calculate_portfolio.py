@@ -38,6 +38,7 @@ CALCULATION_CODE = (
     "common.calculations",
     "common.models.request",
     "common.stores.histories",
+    "common.stores.portfolio_books",
     "tasks.calculate_portfolio",
 )
 """What a result depends on besides its data: a change of any of it makes what is in the cache worthless."""

@@ -13,11 +13,9 @@ from common.calculations import (
     Caution,
     Flows,
     FlowTiming,
-    LedgerEntry,
     LedgerError,
     LedgerHistory,
     PriceHistory,
-    TransactionType,
     Valuations,
     exclude_flows,
     include_flows,
@@ -27,7 +25,8 @@ from common.calculations import (
 )
 from common.calculations.types import day_date, day_number
 from common.errors import InputNotFoundError, InvalidPortfolioError
-from common.models.books import BookEntityType, EntityKey, StoredEntity, Transaction
+from common.models.books import BookEntityType, EntityKey, StoredEntity
+from common.stores.portfolio_books import beginning, begun_by, ledger_entry, valued_history
 from common.stores.ports import Books, PortfolioBook
 
 READERS = 8
@@ -42,16 +41,6 @@ LevelCache = CalculationCache[tuple[str, str], Valuations]
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
-
-_FLOWS = frozenset(
-    {
-        TransactionType.DEPOSIT,
-        TransactionType.WITHDRAWAL,
-        TransactionType.TRANSFER_IN,
-        TransactionType.TRANSFER_OUT,
-    }
-)
-_OUTWARD = frozenset({TransactionType.WITHDRAWAL, TransactionType.TRANSFER_OUT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +236,7 @@ class BookReader:
                 raise InvalidPortfolioError(
                     f"{name} is valued by valuations: its transactions do not say what it holds"
                 )
-        _refuse_several_currencies(of, _begun(books, last), last)
+        _refuse_several_currencies(of, begun_by(books, last), last)
         try:
             found = self._value(of, books, last, max_price_age_days)
         except LedgerError as error:
@@ -288,7 +277,7 @@ class BookReader:
         entity = of.entity.entity
         book = self._books.portfolio_book(entity.entity_id)
         if book.valuations is not None:
-            valuations, flows = _valued(book.valuations, book.transactions, last)
+            valuations, flows = valued_history(book.valuations, book.transactions, last)
             return _history(valuations, flows, asked or entity.flow_timing or FlowTiming.AFTER_CLOSE, last)
         _refuse_several_currencies(of, {entity.entity_id: book}, last)
         found = self._value(of, {entity.entity_id: book}, last, max_price_age_days)
@@ -302,9 +291,9 @@ class BookReader:
             raise InvalidPortfolioError(f"the account {of.entity.entity.entity_id} has no portfolios")
         ids = [each.entity.entity_id for each in of.portfolios]
         books = dict(zip(ids, _at_once(self._books.portfolio_book, ids), strict=True))
-        begun = _begun(books, last)
+        begun = begun_by(books, last)
         if not begun:
-            raise InvalidPortfolioError(_beginning(books, last))
+            raise InvalidPortfolioError(beginning(books, last))
         _refuse_several_currencies(of, begun, last)
         histories = []
         timings = set[FlowTiming]()
@@ -313,7 +302,7 @@ class BookReader:
             book = begun.get(portfolio.entity.entity_id)
             if book is None or book.valuations is None:
                 continue
-            valuations, flows = _valued(book.valuations, book.transactions, last)
+            valuations, flows = valued_history(book.valuations, book.transactions, last)
             timing = portfolio.entity.flow_timing or FlowTiming.AFTER_CLOSE
             timings.add(timing)
             if timing is FlowTiming.AFTER_CLOSE:
@@ -339,7 +328,7 @@ class BookReader:
         A transfer between two of them stays within the ledger. One to a portfolio with valuations of its own leaves
         it, and meets its opposite when the histories are summed.
         """
-        entries = [_entry(each, books.keys()) for book in books.values() for each in book.transactions]
+        entries = [ledger_entry(each, books.keys()) for book in books.values() for each in book.transactions]
         traded = {entry.security_id for entry in entries if entry.security_id}
         securities = [each for each in of.securities if each.entity.entity_id in traded]
         return value_ledger(entries, self._prices_of(securities), until=last, max_price_age_days=max_price_age_days)
@@ -358,69 +347,6 @@ def _at_once(read: Callable[[Item], Found], items: Sequence[Item]) -> list[Found
         return list(map(read, items))
     with ThreadPoolExecutor(max_workers=READERS) as readers:
         return list(readers.map(read, items))
-
-
-def _entry(transaction: Transaction, own: Set[str]) -> LedgerEntry:
-    return LedgerEntry(
-        type=transaction.type,
-        day=day_number(transaction.trade_date),
-        amount=transaction.amount,
-        quantity=transaction.quantity,
-        security_id=transaction.security_id,
-        internal=transaction.counterparty_id in own,
-        transaction_id=transaction.transaction_id,
-        portfolio_id=transaction.portfolio_id,
-    )
-
-
-def _valued(valuations: Valuations, transactions: Sequence[Transaction], last: int | None) -> tuple[Valuations, Flows]:
-    """Return valuations as they were given, with the flows among the transactions."""
-    days: list[int] = []
-    amounts: list[float] = []
-    for each in transactions:
-        if each.type not in _FLOWS:
-            continue
-        if each.amount is None:
-            raise InvalidPortfolioError(
-                f"{each.type} {each.transaction_id} of {each.security_id} needs an amount: the portfolio is valued by "
-                "valuations, not by prices"
-            )
-        days.append(day_number(each.trade_date))
-        amounts.append(float(-each.amount if each.type in _OUTWARD else each.amount))
-    flows = Flows.from_arrays(days, amounts)
-    if last is None:
-        return valuations, flows
-    kept = valuations.days <= last
-    if not kept.any():
-        first = day_date(int(valuations.days[0]))
-        raise InvalidPortfolioError(
-            f"the first valuation, {first.isoformat()}, is later than as_of_date {day_date(last).isoformat()}"
-        )
-    known = flows.days <= last
-    return Valuations(valuations.days[kept], valuations.values[kept]), Flows(flows.days[known], flows.amounts[known])
-
-
-def _begun(books: Mapping[str, PortfolioBook], last: int | None) -> dict[str, PortfolioBook]:
-    """Return the books with a valuation by `last`, or a transaction where they were never given valuations."""
-    begins = {name: begin for name, book in books.items() if (begin := _begin(book)) is not None}
-    return {name: books[name] for name, begin in begins.items() if last is None or begin <= last}
-
-
-def _beginning(books: Mapping[str, PortfolioBook], last: int | None) -> str:
-    """Tell why none of an account's books has begun."""
-    begins = [begin for book in books.values() if (begin := _begin(book)) is not None]
-    if last is None or not begins:
-        return "no portfolio of the account has valuations or transactions"
-    return (
-        f"the account's first valuation or transaction, {day_date(min(begins))}, is later than "
-        f"as_of_date {day_date(last)}"
-    )
-
-
-def _begin(book: PortfolioBook) -> int | None:
-    if book.valuations is not None:
-        return int(book.valuations.days[0])
-    return day_number(book.transactions[0].trade_date) if book.transactions else None
 
 
 def _shared(timings: Set[FlowTiming]) -> FlowTiming:
