@@ -17,7 +17,7 @@ _REJECTIONS_TOLD = 20
 
 
 def persist_timestream(
-    event: Mapping[str, Any], payloads: PayloadStore, time_series: TimeSeriesStore
+    event: Mapping[str, Any], payloads: PayloadStore, time_series: TimeSeriesStore | None
 ) -> dict[str, Any]:
     """Write the records of all entities that were calculated.
 
@@ -25,12 +25,16 @@ def persist_timestream(
     ----------
     event
         `{run, entities}`: the execution, and what its iterations handed on.
+    payloads
+        Where results are that were too large for the state.
+    time_series
+        None where the deployment has none: DynamoDB answers for it everywhere.
 
     Returns
     -------
     dict
-        `status` (`SUCCEEDED`, or `PARTIAL` where records were rejected), `written`, `superseded`, `rejected` (counts
-        of records) and `rejections`, the first of them.
+        `status` (`SUCCEEDED`, `PARTIAL` where records were rejected, `DISABLED` where there is no time series),
+        `written`, `superseded`, `rejected` (counts of records) and `rejections`, the first of them.
 
     Raises
     ------
@@ -39,6 +43,8 @@ def persist_timestream(
     StoreError
         The store refuses this for good.
     """
+    if time_series is None:
+        return {"status": "DISABLED", "written": 0, "superseded": 0, "rejected": 0, "rejections": []}
     report = time_series.write(rows_of(event["entities"], payloads), Run.model_validate(event["run"]))
     for rejected in report.rejected:
         logger().warning("RejectedRecord", extra={**event["run"], **asdict(rejected)})
@@ -59,10 +65,11 @@ def handler(
     time_series: TimeSeriesStore | None = None,
 ) -> dict[str, Any]:
     """Run `persist_timestream` as a Lambda function."""
+    settings = TimeSeriesSettings.from_env_if_set()
     report = persist_timestream(
         event,
         payloads or payload_store(PayloadSettings.from_env()),
-        time_series or time_series_store(TimeSeriesSettings.from_env()),
+        time_series or (time_series_store(settings) if settings else None),
     )
     counts = {name: report[name] for name in ("status", "written", "superseded", "rejected")}
     logger().info("PersistTimestream", extra={**event["run"], **counts})

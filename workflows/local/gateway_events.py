@@ -311,7 +311,7 @@ def own_response(
     if custom is None:
         return Response(answer.body, answer.status, headers, content_type=answer.content_type)
     body = custom.template
-    for variable, value in ((PATH, path), (REQUEST_ID, request_id)):
+    for variable, value in ((REQUEST_ID, request_id), (PATH, path)):
         # As text of JSON: a quotation mark is in no URL, and what the service would make of one is not known.
         body = body.replace(variable, json.dumps(value)[1:-1])
     return Response(body, custom.status, {**headers, **custom.headers})

@@ -1,0 +1,1 @@
+"""The CDK app: what is deployed, and how it is permitted, watched and packaged."""

@@ -1,0 +1,233 @@
+"""Who may do what: each function what it calls, and nothing else."""
+
+import json
+
+import pytest
+
+from tests.infra.templates import Synthesis
+from workflows.registry import FUNCTIONS
+
+EXPECTED: dict[str, set[tuple[str, str]]] = {
+    "ValidateInput": {
+        ("s3:GetObject", "payloads inputs/*"),
+        ("s3:PutObject", "payloads work/*"),
+        ("s3:GetObject", "uploads manifests/*"),
+        ("s3:GetObject", "uploads data/*"),
+        ("dynamodb:BatchGetItem", "entities"),
+        ("dynamodb:Query", "entities ClientIndex"),
+    },
+    "CalculatePortfolio": {
+        ("s3:GetObject", "payloads work/*"),
+        ("s3:GetObject", "payloads inputs/*"),
+        ("s3:PutObject", "payloads results/*"),
+        ("s3:GetObject", "uploads manifests/*"),
+        ("s3:GetObject", "uploads data/*"),
+        ("dynamodb:BatchGetItem", "entities"),
+        ("dynamodb:Query", "entities"),
+        ("dynamodb:Query", "entities AccountIndex"),
+        ("dynamodb:GetItem", "cache"),
+        ("dynamodb:PutItem", "cache"),
+    },
+    "PersistDynamoDB": {("s3:GetObject", "payloads results/*"), ("dynamodb:UpdateItem", "results")},
+    "PersistTimestream": {
+        ("s3:GetObject", "payloads results/*"),
+        ("timestream:WriteRecords", "time series"),
+        ("timestream:DescribeEndpoints", "*"),
+        ("s3:PutObject", "rejected records *"),
+        ("s3:GetBucketAcl", "rejected records"),
+    },
+    "Api": {
+        ("states:StartExecution", "state machine"),
+        ("states:DescribeExecution", "executions"),
+        ("s3:PutObject", "payloads inputs/*"),
+        ("dynamodb:BatchGetItem", "entities"),
+        ("dynamodb:BatchGetItem", "results"),
+        ("dynamodb:Query", "results"),
+        ("sqs:SendMessage", "transactions"),
+        ("timestream:Select", "time series"),
+        ("timestream:DescribeEndpoints", "*"),
+    },
+    "Authorizer": {("secretsmanager:GetSecretValue", "signing keys")},
+    "TransactionQueue": {
+        ("dynamodb:BatchGetItem", "entities"),
+        ("dynamodb:PutItem", "entities"),
+        ("dynamodb:UpdateItem", "entities"),
+        *(
+            (f"sqs:{action}", "transactions")
+            for action in (
+                "ReceiveMessage",
+                "DeleteMessage",
+                "ChangeMessageVisibility",
+                "GetQueueAttributes",
+                "GetQueueUrl",
+            )
+        ),
+    },
+    "NightlySchedule": {
+        ("states:StartExecution", "state machine"),
+        ("states:DescribeExecution", "executions"),
+        ("dynamodb:Scan", "entities ClientIndex"),
+        ("sqs:SendMessage", "undelivered"),
+    },
+    "ManifestUpload": {
+        ("states:StartExecution", "state machine"),
+        ("states:DescribeExecution", "executions"),
+        ("s3:GetObject", "uploads manifests/*"),
+        ("s3:GetObjectVersion", "uploads manifests/*"),
+        ("s3:PutObject", "payloads inputs/*"),
+        ("s3:PutObject", "payloads rejected/*"),
+        ("sqs:SendMessage", "undelivered"),
+    },
+    "Recalculation": {
+        ("states:StartExecution", "state machine"),
+        ("states:DescribeExecution", "executions"),
+        ("states:ListExecutions", "state machine"),
+        ("dynamodb:BatchGetItem", "entities"),
+        ("dynamodb:Query", "entities"),
+        ("dynamodb:UpdateItem", "entities"),
+        ("dynamodb:DeleteItem", "entities"),
+        ("dynamodb:Query", "results"),
+        ("sqs:SendMessage", "undelivered"),
+    },
+}
+"""What each function calls, besides its log, traces and keys."""
+
+EVERYBODY_S = ("logs:", "xray:", "kms:")
+TIME_SERIES = ("time series", "rejected records", "rejected records *")
+
+NAMES = {
+    "TablesResults": "results",
+    "TablesEntities": "entities",
+    "TablesCache": "cache",
+    "PayloadsBucket": "payloads",
+    "UploadsBucket": "uploads",
+    "TimeSeriesRejected": "rejected records",
+    "TimeSeriesTable": "time series",
+    "TransactionsMessages": "transactions",
+    "Undelivered": "undelivered",
+    "SigningKeys": "signing keys",
+    ":execution:": "executions",
+    "CalculationStateMachine": "state machine",
+}
+WILDCARD_ACTIONS = {
+    "timestream:DescribeEndpoints",
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+}
+"""What knows no resource."""
+
+
+def test_every_function_may_do_exactly_what_it_does(synthesis: Synthesis) -> None:
+    for name in FUNCTIONS:
+        found = {
+            (action, _named(resource))
+            for statement in synthesis.allowed(name)
+            for action in statement.actions
+            for resource in statement.resources
+            if not action.startswith(EVERYBODY_S)
+        }
+        expected = EXPECTED[name]
+        if synthesis.settings.time_series_store == "none":
+            expected = {
+                each for each in expected if each[1] not in TIME_SERIES and not each[0].startswith("timestream:")
+            }
+        assert found == expected, name
+
+
+def test_no_action_has_a_wildcard(synthesis: Synthesis) -> None:
+    for policy in synthesis.all("AWS::IAM::Policy"):
+        for statement in policy.properties["PolicyDocument"]["Statement"]:
+            actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+            assert not [action for action in actions if "*" in action], policy.logical_id
+
+
+def test_only_what_knows_no_resource_is_allowed_on_all(synthesis: Synthesis) -> None:
+    for name in FUNCTIONS:
+        anywhere = {action for each in synthesis.allowed(name) if "*" in each.resources for action in each.actions}
+        assert anywhere <= WILDCARD_ACTIONS, name
+
+
+def test_no_role_has_a_policy_of_aws_but_api_gateway_s(synthesis: Synthesis) -> None:
+    managed = {
+        synthesis.text(arn)
+        for role in synthesis.all("AWS::IAM::Role")
+        for arn in role.properties.get("ManagedPolicyArns", ())
+    }
+    assert managed == {"arn:{AWS::Partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"}
+
+
+def test_no_two_functions_share_a_role(synthesis: Synthesis) -> None:
+    roles = [json.dumps(each.properties["Role"]) for each in synthesis.functions().values()]
+    assert len(set(roles)) == len(roles)
+
+
+@pytest.mark.parametrize("function", sorted(FUNCTIONS))
+def test_a_function_logs_to_its_own_group_alone(dev: Synthesis, function: str) -> None:
+    assert dev.on(function, f"{function}Log") == {"logs:CreateLogStream", "logs:PutLogEvents"}
+    resources = {
+        each
+        for statement in dev.allowed(function)
+        for each in statement.resources
+        if any(action.startswith("logs:") for action in statement.actions)
+    }
+    assert len(resources) == 1
+
+
+def test_keys_are_used_through_one_service_at_a_time(synthesis: Synthesis) -> None:
+    for name in FUNCTIONS:
+        for statement in synthesis.allowed(name):
+            if not any(action.startswith("kms:") for action in statement.actions):
+                continue
+            # Lambda itself decrypts what it takes from the queue.
+            if name == "TransactionQueue" and statement.conditions == "{}":
+                assert statement.actions == {"kms:Decrypt"}
+            else:
+                assert "kms:ViaService" in statement.conditions, name
+            assert all("EncryptionKey" in resource for resource in statement.resources)
+
+
+def test_a_key_is_granted_for_writing_only_to_who_writes_a_table(dev: Synthesis) -> None:
+    writers = {name for name in FUNCTIONS if "kms:ReEncryptTo" in {a for s in dev.allowed(name) for a in s.actions}}
+    assert writers == {"CalculatePortfolio", "PersistDynamoDB", "TransactionQueue", "Recalculation"}
+
+
+def test_starts_go_through_the_alias(synthesis: Synthesis) -> None:
+    for name in ("Api", "NightlySchedule", "ManifestUpload", "Recalculation"):
+        (start,) = [each for each in synthesis.allowed(name) if "states:StartExecution" in each.actions]
+        assert start.actions == {"states:StartExecution"}
+        assert json.loads(start.conditions) == {"ForAnyValue:StringEquals": {"states:StateMachineQualifier": ["live"]}}
+
+
+def test_the_state_machine_calls_its_functions_and_its_queue(synthesis: Synthesis) -> None:
+    role = synthesis.one("AWS::StepFunctions::StateMachine").properties["RoleArn"]["Fn::GetAtt"][0]
+    found = {
+        (action, resource)
+        for statement in synthesis.statements(role)
+        for action in statement.actions
+        for resource in statement.resources
+        if resource != "*" and not action.startswith("kms:")
+    }
+    functions = synthesis.functions()
+    tasks = ("ValidateInput", "CalculatePortfolio", "PersistDynamoDB", "PersistTimestream")
+    assert {resource for action, resource in found if action == "lambda:InvokeFunction"} == {
+        "{" + functions[name].logical_id + ".Arn}" for name in tasks
+    }
+    assert {action for action, _ in found} == {"lambda:InvokeFunction", "sqs:SendMessage"}
+    anywhere = {a for s in synthesis.statements(role) if "*" in s.resources for a in s.actions}
+    assert all(action.startswith(("logs:", "xray:")) for action in anywhere)
+
+
+def test_a_schedule_may_call_its_function_alone(synthesis: Synthesis) -> None:
+    for schedule in synthesis.all("AWS::Scheduler::Schedule"):
+        target = schedule.properties["Target"]
+        statements = synthesis.statements(target["RoleArn"]["Fn::GetAtt"][0])
+        (invoke,) = [each for each in statements if "lambda:InvokeFunction" in each.actions]
+        assert invoke.resources == {synthesis.text(target["Arn"])}
+
+
+def _named(resource: str) -> str:
+    if resource == "*":
+        return resource
+    (name,) = [name for part, name in NAMES.items() if part in resource]
+    _, _, rest = resource.partition("}/")
+    return f"{name} {rest.removeprefix('index/')}" if rest else name
