@@ -114,8 +114,10 @@ def recalculate(
     stored = books.entities([EntityKey(BookEntityType.PORTFOLIO, mark.portfolio_id) for mark in marks])
     portfolios = {each.entity.entity_id: each.entity for each in stored.values()}
     with typed_errors("Step Functions"):
-        running = _Running(executions)
         unstarted = [mark for mark in marks if not _has_started(mark, portfolios, executions, books, sweep)]
+        if not unstarted:  # as most of the time: nobody's executions have to be asked for
+            return sweep.report()
+        running = _Running(executions)
     by_client: dict[str, list[Mark]] = defaultdict(list)  # the one that waits longest first
     for mark in unstarted:
         by_client[portfolios[mark.portfolio_id].client_id or ""].append(mark)
