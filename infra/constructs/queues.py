@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from aws_cdk import Duration, Stack
+from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
@@ -67,14 +67,3 @@ class PrivateQueue(Construct):
         """Let `grantee` send messages."""
         allow(grantee, ["sqs:SendMessage"], [self.arn])
         self._encryption.allow(grantee, "sqs", [*READ, *WRITE])
-
-    def accept_from(self, service: str) -> None:
-        """Let a service send in the name of this account's own rules; its key has to know the service too."""
-        self.queue.add_to_resource_policy(
-            iam.PolicyStatement(
-                principals=[iam.ServicePrincipal(service)],
-                actions=["sqs:SendMessage"],
-                resources=[self.arn],
-                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
-            )
-        )
