@@ -1,4 +1,23 @@
-"""The mathematics of investment performance: numpy only, no input or output."""
+"""The mathematics of investment performance: numpy only, no input or output.
+
+From transactions to a history of values and flows:
+
+- `bookkeeping`: what transactions make of cash and units; `ledger`: what those were worth, day by day
+- `aggregation`: histories made from other histories
+
+From a history to returns and risk:
+
+- `types`: the words of the mathematics; `periods`: reporting periods, and how many returns make a year
+- `sub_periods`: the growth between valuations; `returns`: growth linked and annualised; `flow_timing`: flows that the
+  valuations contradict
+- `money_weighted`: the internal rate of return, by `sole_root` where it can be shown to be the only one and by
+  `real_roots` elsewhere; `money_weighted_many`: the rates of many portfolios at once
+- `moments`: sums over series; `risk`: the metrics made of them; `ratios`: further measures of the literature
+
+All of it together:
+
+- `history`: what all periods of a portfolio share; `performance`: every figure of each; `batch`: many portfolios
+"""
 
 from common.calculations.aggregation import (
     AccountHistory,
@@ -7,15 +26,14 @@ from common.calculations.aggregation import (
     security_history,
     sum_histories,
 )
+from common.calculations.batch import calculate_performances
 from common.calculations.bookkeeping import Holdings, LedgerEntry, LedgerError
+from common.calculations.history import Conventions
 from common.calculations.ledger import ClosingPrice, LedgerHistory, holdings_on, value_ledger
+from common.calculations.moments import Drawdown
 from common.calculations.money_weighted import DayCount, MoneyWeightedReturn, calculate_irr, xirr
-from common.calculations.performance import (
-    Conventions,
-    Performance,
-    PeriodPerformance,
-    calculate_performance,
-)
+from common.calculations.money_weighted_many import MoneyWeightedReturns, xirr_many
+from common.calculations.performance import Performance, PeriodPerformance, calculate_performance
 from common.calculations.periods import Period, StandardPeriod, infer_periods_per_year, resolve_period
 from common.calculations.returns import (
     TimeWeightedReturn,
@@ -24,7 +42,7 @@ from common.calculations.returns import (
     calculate_modified_dietz,
     link_returns,
 )
-from common.calculations.risk import Drawdown, RiskMetrics, calculate_risk_metrics, max_drawdown
+from common.calculations.risk import RiskMetrics, calculate_risk_metrics, max_drawdown
 from common.calculations.types import (
     CashFlow,
     Caution,
@@ -54,6 +72,7 @@ __all__ = [
     "LedgerError",
     "LedgerHistory",
     "MoneyWeightedReturn",
+    "MoneyWeightedReturns",
     "Performance",
     "Period",
     "PeriodPerformance",
@@ -70,6 +89,7 @@ __all__ = [
     "calculate_irr",
     "calculate_modified_dietz",
     "calculate_performance",
+    "calculate_performances",
     "calculate_risk_metrics",
     "exclude_flows",
     "holdings_on",
@@ -82,4 +102,5 @@ __all__ = [
     "sum_histories",
     "value_ledger",
     "xirr",
+    "xirr_many",
 ]

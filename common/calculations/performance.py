@@ -1,63 +1,42 @@
 """Everything about one portfolio: returns and risk over each period, from one pass over its history."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from math import isnan
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from common.calculations import money_weighted
-from common.calculations.periods import Period, infer_periods_per_year, month_end_positions
+from common.calculations.history import BenchmarkLevels, Conventions, History, Linked, Span
+from common.calculations.moments import Drawdown, JointMoments, Moments, Series, blocks
+from common.calculations.money_weighted import MoneyWeightedReturn, solve
+from common.calculations.money_weighted_many import xirr_many
+from common.calculations.periods import Period
 from common.calculations.returns import (
     DAYS_PER_YEAR,
-    SubPeriods,
-    TimeWeightedReturn,
     annualize_return,
     annualize_whole_year,
-    daily_sub_periods,
-    dietz_sub_periods,
-    flow_timing_suspect_days,
-    link,
-    outside_valuations,
 )
-from common.calculations.risk import Drawdown, RiskMetrics, calculate_risk_metrics, max_drawdown
+from common.calculations.risk import TAIL_SHARE, Basis, RiskMetrics, risk_metrics
 from common.calculations.types import (
     Caution,
     DayArray,
     FloatArray,
     Flows,
-    FlowTiming,
     Reason,
     Undefinable,
     Valuations,
     day_date,
     day_number,
+    finite_series,
 )
 
-STALE_BENCHMARK_DAYS = 7
 STALE_VALUATION_DAYS = 31
-
-
-@dataclass(frozen=True, slots=True)
-class Conventions:
-    """The choices a result depends on, echoed with it.
-
-    Attributes
-    ----------
-    flow_timing : FlowTiming
-    modified_dietz : bool
-        Link monthly Modified Dietz returns instead of the returns between all valuations.
-    risk_free_rate : float
-        A year.
-    periods_per_year : float or None
-        None infers it from the spacing of the valuations.
-    """
-
-    flow_timing: FlowTiming = FlowTiming.AFTER_CLOSE
-    modified_dietz: bool = False
-    risk_free_rate: float = 0.0
-    periods_per_year: float | None = None
+FEW_RATES = 16
+"""Below so many rates, those of the periods of one portfolio among them, each is solved by itself, which is faster."""
+_NO_BENCHMARK = Undefinable(None, Reason.NO_BENCHMARK)
+_BENCHMARK_TOO_SHORT = Undefinable(None, Reason.BENCHMARK_HISTORY_TOO_SHORT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,225 +97,221 @@ def calculate_performance(
     -------
     Performance
     """
-    history = _History.of(valuations, flows, conventions, benchmark)
-    measured = tuple(history.measure(period) for period in periods)
-    warnings = {caution for each in measured for caution in each.warnings} | set(history.warnings)
-    return Performance(measured, history.periods_per_year, tuple(sorted(warnings)))
+    levels = None if benchmark is None else BenchmarkLevels.of(benchmark, valuations.days)
+    (performance,) = measure([History.of(valuations, flows, conventions, levels)], periods)
+    return performance
 
 
-@dataclass(frozen=True, slots=True)
-class _History:
-    """What all periods share, made once: the sub-periods and the benchmark's levels at their ends."""
+def measure(histories: Sequence[History], periods: Sequence[Period]) -> list[Performance]:
+    """Return the performance of each of some portfolios over each of `periods`.
 
-    valuations: Valuations
-    flows: Flows
-    parts: SubPeriods
-    edges: DayArray
-    """Position in `valuations` of each sub-period boundary."""
-    levels: FloatArray | None
-    stale_levels: NDArray[np.bool_] | None
-    suspect_days: tuple[int, ...]
-    inception: int
-    """Position of the valuation at which the record starts."""
-    periods_per_year: float
-    conventions: Conventions
-    warnings: tuple[Caution, ...]
+    Parameters
+    ----------
+    histories
+        Under the same conventions, and of the same `periods_per_year`: the moments of all are found together.
+    """
+    spans = _spans(histories, periods)
+    with np.errstate(all="ignore"):  # what is not finite is undefined, with its reason
+        stretches = [
+            _Stretch.of(history, period, span)
+            for history, of_history in zip(histories, spans, strict=True)
+            for period, span in zip(periods, of_history, strict=True)
+            if not isinstance(span, Reason)
+        ]
+    measured = map(_period_performance, stretches, _money_weighted(stretches), _risks(stretches))
+    performances = []
+    for history, of_history in zip(histories, spans, strict=True):
+        found = tuple(
+            _undefined(period, span) if isinstance(span, Reason) else next(measured)
+            for period, span in zip(periods, of_history, strict=True)
+        )
+        warnings = set(history.warnings).union(*(each.warnings for each in found))
+        performances.append(Performance(found, history.periods_per_year, tuple(sorted(warnings))))
+    return performances
+
+
+def _spans(histories: Sequence[History], periods: Sequence[Period]) -> list[list[Span | Reason]]:
+    """Return the spans of each history; those of a row of histories on the same days are looked up once."""
+    found: list[list[Span | Reason]] = []
+    for before, history in zip((None, *histories), histories, strict=False):
+        same = (
+            before is not None
+            and before.valuations.days is history.valuations.days
+            and before.inception == history.inception
+        )
+        found.append(found[-1] if same else history.spans(periods))
+    return found
+
+
+class _Stretch(NamedTuple):
+    """A period of a portfolio that has valuations at both ends, and its returns."""
+
+    history: History
+    period: Period
+    span: Span
+    linked: Linked
+    annual: Undefinable
+    benchmark: Undefinable
+    annual_benchmark: Undefinable
 
     @classmethod
-    def of(
-        cls, valuations: Valuations, flows: Flows, conventions: Conventions, benchmark: Valuations | None
-    ) -> "_History":
-        timing = conventions.flow_timing
-        if conventions.modified_dietz:
-            # A first valuation within a month is the base of that month's return.
-            edges = np.unique(np.append(month_end_positions(valuations.days), 0))
-            marks = Valuations(valuations.days[edges], valuations.values[edges])
-            parts = dietz_sub_periods(marks, flows, timing)
-            suspect: list[int] = []
-        else:
-            edges = np.arange(valuations.days.size)
-            parts = daily_sub_periods(valuations, flows, timing)
-            suspect = flow_timing_suspect_days(valuations, flows, timing)
-        levels = stale = None
-        if benchmark is not None:
-            days = valuations.days
-            at = np.searchsorted(benchmark.days, days, side="right") - 1
-            levels = np.where(at >= 0, benchmark.values[at], np.nan)
-            stale = days - benchmark.days[at] > STALE_BENCHMARK_DAYS
-        return cls(
-            valuations,
-            flows,
-            parts,
-            edges,
-            levels,
-            stale,
-            tuple(suspect),
-            _inception(valuations),
-            conventions.periods_per_year or infer_periods_per_year(valuations.days[edges]),
-            conventions,
-            (Caution.FLOW_OUTSIDE_VALUATIONS,) if outside_valuations(valuations, flows, timing) else (),
-        )
+    def of(cls, history: History, period: Period, span: Span) -> "_Stretch":
+        linked = history.link(span.first, span.last)
+        benchmark = _NO_BENCHMARK
+        if history.benchmark is not None:
+            levels = history.benchmark.levels
+            ratio = float(levels[span.last] / levels[span.first])
+            benchmark = _BENCHMARK_TOO_SHORT if isnan(ratio) else Undefinable(ratio - 1.0)
+        days = span.closing - span.opening
+        annual, annual_benchmark = (_annualized(each, days, period) for each in (linked.twr, benchmark))
+        return cls(history, period, span, linked, annual, benchmark, annual_benchmark)
 
-    def measure(self, period: Period) -> PeriodPerformance:
-        """Return the performance over one period."""
-        days = self.valuations.days
-        last = int(np.searchsorted(days, day_number(period.end), side="right")) - 1
-        if period.start is None:
-            first = self.inception
-        else:
-            first = int(np.searchsorted(days, day_number(period.start), side="right")) - 1
-        if last < 0 or (period.start is not None and first < self.inception):
-            return _undefined(period, Reason.HISTORY_TOO_SHORT)
-        if last <= first:
-            lone = days.size == 1 or period.start is None
-            return _undefined(period, Reason.TOO_FEW_VALUATIONS if lone else Reason.NO_VALUATION_IN_PERIOD)
+    @property
+    def benchmark_returns(self) -> FloatArray | None:
+        """The benchmark's returns, None without a benchmark over the whole period."""
+        return None if self.benchmark.value is None else self.linked.benchmark_returns
 
-        length = int(days[last] - days[first])
-        parts = self._between(first, last)
-        twr = link(parts)
-        annual = self._annualized(twr, length, period)
-        mwr = self._money_weighted(first, last)
-        undefined: dict[str, Reason] = {}
-        _note(undefined, "twr", twr)
-        _note(undefined, "annualized_twr", annual)
-        _note(undefined, "mwr", mwr)
-        if mwr.period_value is None:
-            undefined["mwr_period"] = mwr.reason or Reason.OUT_OF_RANGE
-            if mwr.value is not None:
-                undefined["mwr_period"] = Reason.OUT_OF_RANGE
 
-        benchmark, annual_benchmark = self._benchmark(first, last, length, period)
-        _note(undefined, "benchmark_twr", benchmark)
-        _note(undefined, "annualized_benchmark_twr", annual_benchmark)
-        risk, fall = self._risk(parts, twr, annual, benchmark, annual_benchmark)
-        # The points of wealth that a drawdown's indices count.
-        points = np.concatenate((days[first : first + 1], np.asarray(twr.end_days, dtype=np.int64)))
-        return PeriodPerformance(
-            label=period.label,
-            from_date=day_date(int(days[first])),
-            to_date=day_date(int(days[last])),
-            days=length,
-            twr=twr.value,
-            annualized_twr=annual.value,
-            mwr=mwr.value,
-            mwr_period=mwr.period_value,
-            benchmark_twr=benchmark.value,
-            annualized_benchmark_twr=annual_benchmark.value,
-            max_drawdown_peak=_date_at(points, fall.peak_index),
-            max_drawdown_trough=_date_at(points, fall.trough_index),
-            max_drawdown_recovery=_date_at(points, fall.recovery_index),
-            risk=risk,
-            undefined=undefined,
-            warnings=self._warnings(period, first, last, twr, mwr, parts),
-        )
+def _annualized(total: Undefinable, days: int, period: Period) -> Undefinable:
+    if total.value is None:
+        return Undefinable(None, total.reason)
+    if days < DAYS_PER_YEAR and period.is_full_year:
+        return annualize_whole_year(total.value, days)
+    return annualize_return(total.value, days)
 
-    def _between(self, first: int, last: int) -> SubPeriods:
-        """Return the sub-periods from one valuation to another."""
-        if not self.conventions.modified_dietz:
-            return self.parts.slice(first, last)
-        inner = self.edges[(self.edges > first) & (self.edges < last)]
-        if first in self.edges and last in self.edges:
-            return self.parts.slice(*np.searchsorted(self.edges, [first, last]).tolist())
-        # The period starts or ends within a month: its own edges cut the months it touches.
-        edges = np.concatenate(([first], inner, [last]))
-        marks = Valuations(self.valuations.days[edges], self.valuations.values[edges])
-        return dietz_sub_periods(marks, self.flows, self.conventions.flow_timing)
 
-    def _annualized(self, total: Undefinable, length: int, period: Period) -> Undefinable:
-        if total.value is None:
-            return Undefinable(None, total.reason)
-        if length < DAYS_PER_YEAR and period.is_full_year:
-            return annualize_whole_year(total.value, length)
-        return annualize_return(total.value, length)
+def _money_weighted(stretches: Sequence[_Stretch]) -> Iterable[MoneyWeightedReturn]:
+    """Solve opening value, flows and closing value of each period."""
+    flows = [_paid(each) for each in stretches]
+    if len(flows) < FEW_RATES:
+        return [solve(days, amounts) for days, amounts in flows]
+    offsets = np.zeros(len(flows) + 1, dtype=np.int64)
+    np.add.accumulate([days.size for days, _ in flows], out=offsets[1:])
+    return xirr_many(
+        np.concatenate([days for days, _ in flows]), np.concatenate([amounts for _, amounts in flows]), offsets
+    )
 
-    def _money_weighted(self, first: int, last: int) -> money_weighted.MoneyWeightedReturn:
-        """Solve opening value, flows and closing value of the period."""
-        opening, closing = int(self.valuations.days[first]), int(self.valuations.days[last])
-        # A flow after the close of a day is in no valuation of that day, otherwise it is in it.
-        late = 1 if self.conventions.flow_timing is FlowTiming.AFTER_CLOSE else 0
-        inside = self.flows.between(opening - late, closing - late)
-        days = np.concatenate(([opening], inside.days, [closing]))
-        values = self.valuations.values
-        amounts = np.concatenate(([-values[first]], -inside.amounts, [values[last]]))
-        return money_weighted.solve(days, amounts)
 
-    def _benchmark(self, first: int, last: int, length: int, period: Period) -> tuple[Undefinable, Undefinable]:
-        if self.levels is None:
-            return Undefinable(None, Reason.NO_BENCHMARK), Undefinable(None, Reason.NO_BENCHMARK)
-        if np.isnan(self.levels[first]):
-            missing = Undefinable(None, Reason.BENCHMARK_HISTORY_TOO_SHORT)
-            return missing, missing
-        total = Undefinable(float(self.levels[last] / self.levels[first]) - 1.0)
-        return total, self._annualized(total, length, period)
+def _paid(stretch: _Stretch) -> tuple[DayArray, FloatArray]:
+    """Return the days and amounts of which the money-weighted return of a period is made, from the investor's view."""
+    (first, last, opening, closing), history = stretch.span, stretch.history
+    inside = history.flows.within(opening, closing, history.conventions.flow_timing)
+    values = history.valuations.values
+    days, amounts = np.empty(inside.days.size + 2, dtype=np.int64), np.empty(inside.days.size + 2)
+    days[0], days[1:-1], days[-1] = opening, inside.days, closing
+    amounts[0], amounts[-1] = -values[first], values[last]
+    np.negative(inside.amounts, out=amounts[1:-1])
+    return days, amounts
 
-    def _risk(
-        self,
-        parts: SubPeriods,
-        twr: TimeWeightedReturn,
-        annual: Undefinable,
-        benchmark: Undefinable,
-        annual_benchmark: Undefinable,
-    ) -> tuple[RiskMetrics, Drawdown]:
-        without = benchmark.reason if benchmark.value is None else None
-        if twr.value is None:
-            return RiskMetrics.all_undefined(twr.reason or Reason.OUT_OF_RANGE, without), Drawdown(0.0)
-        returns = np.asarray(twr.sub_returns)
-        benchmark_returns = None
-        if self.levels is not None and without is None:
-            active = ~parts.empty
-            before = np.searchsorted(self.valuations.days, parts.start[active])
-            after = np.searchsorted(self.valuations.days, parts.end[active])
-            benchmark_returns = self.levels[after] / self.levels[before] - 1.0
-        risk = calculate_risk_metrics(
-            returns,
-            annual.value,
-            benchmark_returns,
-            annual_benchmark.value,
-            self.conventions.risk_free_rate,
-            periods_per_year=self.periods_per_year,
-        )
+
+def _risks(stretches: Sequence[_Stretch]) -> Iterator[tuple[RiskMetrics, Drawdown]]:
+    """Yield the risk of each period, and where its largest drawdown lies."""
+    linked = [each for each in stretches if each.linked.twr.value is not None]
+    moments = _moments(linked)
+    for each in stretches:
+        without = each.benchmark.reason
+        if each.linked.twr.value is None:
+            yield RiskMetrics.all_undefined(each.linked.twr.reason or Reason.OUT_OF_RANGE, without), Drawdown(0.0)
+            continue
+        basis, alone, joint = next(moments)
+        risk = risk_metrics(alone, each.annual.value, basis, joint, each.annual_benchmark.value)
         for name, reason in risk.undefined.items():
             if reason is Reason.NO_BENCHMARK and without is not None:
                 risk.undefined[name] = without
             elif reason is Reason.ANNUALIZED_RETURN_UNDEFINED:
-                risk.undefined[name] = annual.reason or annual_benchmark.reason or reason
-        return risk, max_drawdown(returns)
-
-    def _warnings(
-        self,
-        period: Period,
-        first: int,
-        last: int,
-        twr: TimeWeightedReturn,
-        mwr: money_weighted.MoneyWeightedReturn,
-        parts: SubPeriods,
-    ) -> tuple[Caution, ...]:
-        days = self.valuations.days
-        found = set(twr.warnings)
-        if any(days[first] <= day <= days[last] for day in self.suspect_days):
-            found.add(Caution.FLOW_TIMING_SUSPECT)
-        if self.conventions.modified_dietz and bool(parts.large_flow.any()):
-            found.add(Caution.LARGE_FLOW)
-        if mwr.value is not None and mwr.reason is Reason.MULTIPLE_ROOTS:
-            found.add(Caution.MULTIPLE_ROOTS)
-        if mwr.value is not None and mwr.reason is Reason.TOTAL_LOSS:
-            found.add(Caution.TOTAL_LOSS)
-        start = int(days[first]) if period.start is None else day_number(period.start)
-        if max(start - int(days[first]), day_number(period.end) - int(days[last])) > STALE_VALUATION_DAYS:
-            found.add(Caution.STALE_VALUATION)
-        if self.stale_levels is not None and (self.stale_levels[first] or self.stale_levels[last]):
-            found.add(Caution.STALE_BENCHMARK)
-        return tuple(sorted(found))
+                risk.undefined[name] = each.annual.reason or each.annual_benchmark.reason or reason
+        yield risk, alone.drawdown
 
 
-def _inception(valuations: Valuations) -> int:
-    """Return the position of the last zero before the first value, of the first valuation where there is none."""
-    held = np.flatnonzero(valuations.values)
-    return max(int(held[0]) - 1, 0) if held.size else 0
+def _moments(linked: Sequence[_Stretch]) -> Iterator[tuple[Basis, Moments, JointMoments | None]]:
+    """Yield what the risk of each period is made of; all have a return."""
+    if not linked:
+        return
+    history = linked[0].history
+    basis = Basis.of(history.conventions.risk_free_rate, history.periods_per_year)
+    for together in blocks(linked, [len(each.linked.twr.sub_returns) for each in linked]):
+        returns = [np.asarray(each.linked.twr.sub_returns) for each in together]
+        beside = [each.benchmark_returns for each in together]
+        with np.errstate(all="ignore"):  # what is not finite in the end is reported as out_of_range
+            series = Series(returns)
+            alone = series.moments(basis.target, TAIL_SHARE)
+            joint = iter(_joint_moments(series, returns, beside))
+        for each, other in zip(alone, beside, strict=True):
+            yield basis, each, None if other is None else next(joint)
 
 
-def _date_at(days: DayArray, index: int | None) -> date | None:
-    return None if index is None else day_date(int(days[index]))
+def _joint_moments(
+    series: Series, returns: Sequence[FloatArray], beside: Sequence[FloatArray | None]
+) -> list[JointMoments]:
+    """Return the moments of those of some returns, `series`, that have a benchmark beside them."""
+    pairs = [(mine, other) for mine, other in zip(returns, beside, strict=True) if other is not None]
+    if not pairs:
+        return []
+    compared = series if len(pairs) == len(returns) else Series([mine for mine, _ in pairs])
+    benchmark = Series([other for _, other in pairs])
+    finite_series(benchmark.returns, "benchmark_returns")
+    return compared.joint_moments(benchmark)
+
+
+def _period_performance(
+    stretch: _Stretch, mwr: MoneyWeightedReturn, risk_and_fall: tuple[RiskMetrics, Drawdown]
+) -> PeriodPerformance:
+    risk, fall = risk_and_fall
+    span, twr, annual = stretch.span, stretch.linked.twr, stretch.annual
+    benchmark, annual_benchmark = stretch.benchmark, stretch.annual_benchmark
+    undefined: dict[str, Reason] = {}
+    _note(undefined, "twr", twr)
+    _note(undefined, "annualized_twr", annual)
+    _note(undefined, "mwr", mwr)
+    if mwr.period_value is None:
+        undefined["mwr_period"] = (mwr.reason if mwr.value is None else None) or Reason.OUT_OF_RANGE
+    _note(undefined, "benchmark_twr", benchmark)
+    _note(undefined, "annualized_benchmark_twr", annual_benchmark)
+    return PeriodPerformance(
+        label=stretch.period.label,
+        from_date=day_date(span.opening),
+        to_date=day_date(span.closing),
+        days=span.closing - span.opening,
+        twr=twr.value,
+        annualized_twr=annual.value,
+        mwr=mwr.value,
+        mwr_period=mwr.period_value,
+        benchmark_twr=benchmark.value,
+        annualized_benchmark_twr=annual_benchmark.value,
+        max_drawdown_peak=_date_of(stretch, fall.peak_index),
+        max_drawdown_trough=_date_of(stretch, fall.trough_index),
+        max_drawdown_recovery=_date_of(stretch, fall.recovery_index),
+        risk=risk,
+        undefined=undefined,
+        warnings=_warnings(stretch, mwr),
+    )
+
+
+def _warnings(stretch: _Stretch, mwr: MoneyWeightedReturn) -> tuple[Caution, ...]:
+    history, (first, last, opening, closing), period = stretch.history, stretch.span, stretch.period
+    found = set(stretch.linked.twr.warnings)
+    if any(opening <= day <= closing for day in history.suspect_days):
+        found.add(Caution.FLOW_TIMING_SUSPECT)
+    if stretch.linked.large_flow:
+        found.add(Caution.LARGE_FLOW)
+    if mwr.value is not None and mwr.reason is Reason.MULTIPLE_ROOTS:
+        found.add(Caution.MULTIPLE_ROOTS)
+    if mwr.value is not None and mwr.reason is Reason.TOTAL_LOSS:
+        found.add(Caution.TOTAL_LOSS)
+    start = opening if period.start is None else day_number(period.start)
+    if max(start - opening, day_number(period.end) - closing) > STALE_VALUATION_DAYS:
+        found.add(Caution.STALE_VALUATION)
+    levels = history.benchmark
+    if levels is not None and (levels.is_stale(first) or levels.is_stale(last)):
+        found.add(Caution.STALE_BENCHMARK)
+    return tuple(sorted(found))
+
+
+def _date_of(stretch: _Stretch, point: int | None) -> date | None:
+    """Return the day of a point of wealth: the start is the first, the end of each linked return one more."""
+    if point is None:
+        return None
+    return day_date(stretch.linked.twr.end_days[point - 1] if point else stretch.span.opening)
 
 
 def _note(undefined: dict[str, Reason], name: str, result: Undefinable) -> None:

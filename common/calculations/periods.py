@@ -62,7 +62,9 @@ class Period:
     @property
     def is_full_year(self) -> bool:
         """Whether the calendar gives it a year, even where week-ends leave its valuations a day less."""
-        return self.start is not None and shift_years(self.end, -1) >= self.start
+        if self.start is None or (self.end - self.start).days < 365:
+            return False
+        return shift_years(self.end, -1) >= self.start
 
 
 def resolve_period(
@@ -130,11 +132,13 @@ def infer_periods_per_year(days: DayArray) -> int:
     """
     if days.size < 2:
         return 252
-    distances = np.diff(days)
-    median = float(np.median(distances))
+    distances = days[1:] - days[:-1]
+    # Most of daily valuations are a day apart: that is their median without a look for it.
+    daily = 2 * np.count_nonzero(distances <= 1) > distances.size
+    median = 1.0 if daily else float(np.median(distances))
     if median <= 1.0:
         # Business days skip week-ends: their mean distance is 7/5 of a day, that of calendar days 1.
-        return 252 if float(distances.mean()) > 1.2 else 365
+        return 252 if int(days[-1] - days[0]) / distances.size > 1.2 else 365
     for most, periods in ((4.0, 252), (11.0, 52), (46.0, 12), (137.0, 4)):
         if median <= most:
             return periods

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from math import isfinite, isnan, sqrt
 from typing import NamedTuple
 
 import numpy as np
 
+from common.calculations.moments import Drawdown, JointMoments, Moments, Series
 from common.calculations.types import FloatArray, Reason, finite_series
 
 VAR_CONFIDENCE = 0.95
+TAIL_SHARE = 1.0 - VAR_CONFIDENCE
 # A standard deviation below this share of the mean is rounding: constant returns do not cancel to an exact zero.
 _COUNTS_AS_ZERO = 1e-12
 
@@ -97,17 +100,36 @@ BENCHMARK_METRICS = RISK_METRICS[RISK_METRICS.index("beta") :]
 """The metrics that need a benchmark."""
 
 
-class Drawdown(NamedTuple):
-    """The largest fall below an earlier peak.
+class Basis(NamedTuple):
+    """What the metrics of a period depend on besides its returns.
 
-    Indices count wealth points: 0 is the start, i the end of the i-th return.
+    Attributes
+    ----------
+    risk_free
+        Rate a year.
+    target
+        The same, a period.
+    k
+        Periods in a year.
+    root_k
+        sqrt(k).
+    ddof
+        0 for the population's standard deviation, 1 for a sample's.
     """
 
-    value: float
-    peak_index: int | None = None
-    trough_index: int | None = None
-    recovery_index: int | None = None
-    """First point at or above the peak again; None when that has not come yet."""
+    risk_free: float
+    target: float
+    k: float
+    root_k: float
+    ddof: int
+
+    @classmethod
+    def of(cls, risk_free_rate: float | None, periods_per_year: float, ddof: int = 0) -> "Basis":
+        """Take the conventions of `calculate_risk_metrics`."""
+        if not periods_per_year > 0.0:
+            raise ValueError("periods_per_year must be positive")
+        risk_free = risk_free_rate or 0.0
+        return cls(risk_free, _per_period(risk_free, periods_per_year), periods_per_year, sqrt(periods_per_year), ddof)
 
 
 class _Metrics(dict[str, float]):
@@ -121,7 +143,7 @@ class _Metrics(dict[str, float]):
         self.undefined |= dict.fromkeys(names, reason)
 
     def result(self) -> RiskMetrics:
-        for name in [name for name, value in self.items() if not np.isfinite(value)]:
+        for name in [name for name, value in self.items() if not isfinite(value)]:
             self.miss(Reason.OUT_OF_RANGE, name)
             del self[name]
         return RiskMetrics(**self, undefined=self.undefined)
@@ -167,20 +189,36 @@ def calculate_risk_metrics(
         A return is not finite, the lengths differ, or `periods_per_year` is not positive.
     """
     r = finite_series(returns, "returns")
-    if not periods_per_year > 0.0:
-        raise ValueError("periods_per_year must be positive")
-    found = _Metrics()
     with np.errstate(all="ignore"):  # what is not finite in the end is reported as out_of_range
-        _alone(found, r, annualized_return, risk_free_rate or 0.0, periods_per_year, ddof)
-        if benchmark_returns is None:
-            found.miss(Reason.NO_BENCHMARK, *BENCHMARK_METRICS)
-        else:
-            b = finite_series(benchmark_returns, "benchmark_returns")
-            if b.size != r.size:
-                raise ValueError(f"{b.size} benchmark returns for {r.size} returns")
-            annualized = (annualized_return, annualized_benchmark_return)
-            _against(found, r, b, annualized, risk_free_rate or 0.0, periods_per_year, ddof)
-        return found.result()
+        basis = Basis.of(risk_free_rate, periods_per_year, ddof)
+        b = None if benchmark_returns is None else finite_series(benchmark_returns, "benchmark_returns")
+        if b is not None and b.size != r.size:
+            raise ValueError(f"{b.size} benchmark returns for {r.size} returns")
+        if r.size == 0:
+            return RiskMetrics.all_undefined(Reason.TOO_FEW_RETURNS, Reason.NO_BENCHMARK if b is None else None)
+        series = Series([r])
+        (alone,) = series.moments(basis.target, TAIL_SHARE)
+        if b is None:
+            return risk_metrics(alone, annualized_return, basis)
+        (joint,) = series.joint_moments(Series([b]))
+        return risk_metrics(alone, annualized_return, basis, joint, annualized_benchmark_return)
+
+
+def risk_metrics(
+    alone: Moments,
+    annualized_return: float | None,
+    basis: Basis,
+    joint: JointMoments | None = None,
+    annualized_benchmark_return: float | None = None,
+) -> RiskMetrics:
+    """Return the risk metrics of returns of which the moments are known; `RiskMetrics` tells each formula."""
+    found = _Metrics()
+    _alone(found, alone, annualized_return, basis)
+    if joint is None:
+        found.miss(Reason.NO_BENCHMARK, *BENCHMARK_METRICS)
+    else:
+        _against(found, alone, joint, annualized_return, annualized_benchmark_return, basis)
+    return found.result()
 
 
 def max_drawdown(returns: Sequence[float] | FloatArray) -> Drawdown:
@@ -191,135 +229,105 @@ def max_drawdown(returns: Sequence[float] | FloatArray) -> Drawdown:
     returns : (n,) array_like
         A return below -100 % makes a drawdown over 1.
     """
-    wealth = np.empty(len(returns) + 1)
-    wealth[0] = 1.0
-    np.cumprod(1.0 + np.asarray(returns, dtype=np.float64), out=wealth[1:])
-    peaks = np.maximum.accumulate(wealth)
-    falls = 1.0 - wealth / peaks
-    trough = int(np.argmax(falls))
-    if not falls[trough] > 0.0:
-        return Drawdown(0.0)
-    peak = int(np.argmax(wealth[: trough + 1]))
-    recovered = wealth[trough:] >= wealth[peak]
-    recovery = trough + int(np.argmax(recovered)) if bool(recovered.any()) else None
-    return Drawdown(float(falls[trough]), peak, trough, recovery)
+    array = np.asarray(returns, dtype=np.float64)
+    return Series([array]).drawdowns()[0] if array.size else Drawdown(0.0)
 
 
-def _alone(found: _Metrics, r: FloatArray, annualized: float | None, risk_free: float, k: float, ddof: int) -> None:
-    n = r.size
-    spread = ("volatility", "downside_deviation", "var", "cvar", "skewness", "kurtosis")
-    ratios = ("sharpe_ratio", "sharpe_ratio_arithmetic", "sortino_ratio")
-    if n == 0:
-        found.miss(Reason.TOO_FEW_RETURNS, *spread, *ratios, "calmar_ratio", "max_drawdown", "best_day", "worst_day")
-        return
-    found["best_day"] = float(r.max())
-    found["worst_day"] = float(r.min())
-    found["max_drawdown"] = max_drawdown(r).value
+_SPREAD = ("volatility", "downside_deviation", "var", "cvar", "skewness", "kurtosis")
+_RATIOS = ("sharpe_ratio", "sharpe_ratio_arithmetic", "sortino_ratio")
+
+
+def _alone(found: _Metrics, alone: Moments, annualized: float | None, basis: Basis) -> None:
+    n, mean = alone.n, alone.mean
+    found["best_day"] = alone.highest
+    found["worst_day"] = alone.lowest
+    found["max_drawdown"] = fall = alone.drawdown.value
     if annualized is None:
         found.miss(Reason.ANNUALIZED_RETURN_UNDEFINED, "sharpe_ratio", "sortino_ratio", "calmar_ratio")
-    elif found["max_drawdown"] == 0.0:
+    elif fall == 0.0:
         found.miss(Reason.NO_DRAWDOWN, "calmar_ratio")
     else:
-        found["calmar_ratio"] = annualized / found["max_drawdown"]
-    if n < 2 or n <= ddof:
-        found.miss(Reason.TOO_FEW_RETURNS, *spread, *ratios)
+        found["calmar_ratio"] = annualized / fall
+    if n < 2 or n <= basis.ddof:
+        found.miss(Reason.TOO_FEW_RETURNS, *_SPREAD, *_RATIOS)
         return
 
-    per_period = _per_period(risk_free, k)
-    mean = float(r.mean())
-    centred = r - mean
-    total = float(centred @ centred)
-    sigma = _deviation(total, n - ddof, mean)
-    below = np.minimum(r - per_period, 0.0)
-    downside = float(np.sqrt(float(below @ below) / n * k))
-    found["volatility"] = sigma * float(np.sqrt(k))
-    found["downside_deviation"] = downside
-    found["var"] = quantile = float(np.quantile(r, 1.0 - VAR_CONFIDENCE))
-    found["cvar"] = float(r[r <= quantile].mean())
+    sigma = _deviation(alone.squares, n - basis.ddof, mean)
+    found["volatility"] = volatility = sigma * basis.root_k
+    found["downside_deviation"] = downside = sqrt(alone.below / n * basis.k)
+    found["var"] = alone.quantile
+    found["cvar"] = alone.tail
 
     if sigma == 0.0:
         found.miss(Reason.ZERO_VOLATILITY, "sharpe_ratio", "sharpe_ratio_arithmetic", "skewness", "kurtosis")
-    elif not np.isfinite(total):
+    elif not isfinite(alone.squares):
         found.miss(Reason.OUT_OF_RANGE, "sharpe_ratio", "sharpe_ratio_arithmetic", "skewness", "kurtosis")
     else:
-        z = centred / np.sqrt(total / n)
-        squares = z * z
-        found["skewness"] = float(squares @ z) / n
-        found["kurtosis"] = float(squares @ squares) / n - 3.0
-        found["sharpe_ratio_arithmetic"] = (mean - per_period) * k / found["volatility"]
+        found["skewness"] = alone.cubes / n
+        found["kurtosis"] = alone.fourths / n - 3.0
+        found["sharpe_ratio_arithmetic"] = (mean - basis.target) * basis.k / volatility
         if annualized is not None:
-            found["sharpe_ratio"] = (annualized - risk_free) / found["volatility"]
+            found["sharpe_ratio"] = (annualized - basis.risk_free) / volatility
     if downside <= _COUNTS_AS_ZERO * max(1.0, abs(mean)):
         found.miss(Reason.ZERO_DOWNSIDE_DEVIATION, "sortino_ratio")
     elif annualized is not None:
-        found["sortino_ratio"] = (annualized - risk_free) / downside
+        found["sortino_ratio"] = (annualized - basis.risk_free) / downside
 
 
 def _against(
     found: _Metrics,
-    r: FloatArray,
-    b: FloatArray,
-    annualized: tuple[float | None, float | None],
-    risk_free: float,
-    k: float,
-    ddof: int,
+    alone: Moments,
+    joint: JointMoments,
+    portfolio: float | None,
+    benchmark: float | None,
+    basis: Basis,
 ) -> None:
-    n = r.size
-    portfolio, benchmark = annualized
-    if n == 0:
-        found.miss(Reason.TOO_FEW_RETURNS, *BENCHMARK_METRICS)
-        return
+    n = alone.n
     if portfolio is None or benchmark is None:
-        found["excess_return"] = float(np.prod(1.0 + r) - np.prod(1.0 + b))
+        found["excess_return"] = joint.growth - joint.benchmark_growth
         found.miss(Reason.ANNUALIZED_RETURN_UNDEFINED, "alpha", "information_ratio")
     else:
         found["excess_return"] = portfolio - benchmark
-    for name, chosen, missing in (
-        ("up_capture", b > 0.0, Reason.NO_UP_PERIODS),
-        ("down_capture", b <= 0.0, Reason.NO_DOWN_PERIODS),
+    for name, growth, of_benchmark, missing in (
+        ("up_capture", joint.up, joint.benchmark_up, Reason.NO_UP_PERIODS),
+        ("down_capture", joint.down, joint.benchmark_down, Reason.NO_DOWN_PERIODS),
     ):
-        of_benchmark = float(np.prod(1.0 + b[chosen])) - 1.0
-        if of_benchmark == 0.0:
+        if of_benchmark == 1.0:
             found.miss(missing, name)
         else:
-            found[name] = (float(np.prod(1.0 + r[chosen])) - 1.0) / of_benchmark
-    if n < 2 or n <= ddof:
+            found[name] = (growth - 1.0) / (of_benchmark - 1.0)
+    if n < 2 or n <= basis.ddof:
         found.miss(Reason.TOO_FEW_RETURNS, "beta", "alpha", "correlation", "tracking_error", "information_ratio")
         return
 
-    active = r - b
-    active_mean = float(active.mean())
-    centred = active - active_mean
-    error = _deviation(float(centred @ centred), n - ddof, active_mean) * float(np.sqrt(k))
-    found["tracking_error"] = error
+    found["tracking_error"] = error = _deviation(joint.active_squares, n - basis.ddof, joint.active_mean) * basis.root_k
     if error == 0.0:
         found.miss(Reason.ZERO_TRACKING_ERROR, "information_ratio")
     elif portfolio is not None and benchmark is not None:
         found["information_ratio"] = (portfolio - benchmark) / error
 
-    r_mean, b_mean = float(r.mean()), float(b.mean())
-    r_centred, b_centred = r - r_mean, b - b_mean
-    r_squares, b_squares = float(r_centred @ r_centred), float(b_centred @ b_centred)
-    if _deviation(b_squares, n, b_mean) == 0.0:
+    if _deviation(joint.squares, n, joint.mean) == 0.0:
         found.miss(Reason.ZERO_BENCHMARK_VOLATILITY, "beta", "alpha", "correlation")
         return
-    product = float(r_centred @ b_centred)
-    found["beta"] = product / b_squares
+    found["beta"] = beta = joint.product / joint.squares
     if portfolio is not None and benchmark is not None:
-        found["alpha"] = portfolio - risk_free - found["beta"] * (benchmark - risk_free)
-    if _deviation(r_squares, n, r_mean) == 0.0:
+        found["alpha"] = portfolio - basis.risk_free - beta * (benchmark - basis.risk_free)
+    if _deviation(alone.squares, n, alone.mean) == 0.0:
         found.miss(Reason.ZERO_VOLATILITY, "correlation")
     else:
-        # Rounding may carry a perfect correlation beyond 1.
-        found["correlation"] = float(np.clip(product / np.sqrt(r_squares) / np.sqrt(b_squares), -1.0, 1.0))
+        correlation = joint.product / sqrt(alone.squares) / sqrt(joint.squares)
+        # Rounding may carry a perfect correlation beyond 1; `not a number` stays what it is.
+        found["correlation"] = correlation if isnan(correlation) else min(max(correlation, -1.0), 1.0)
 
 
 def _deviation(squares: float, divisor: int, mean: float) -> float:
     """Return the standard deviation of a sum of squares, exactly 0 where it is only rounding."""
-    sigma = float(np.sqrt(squares / divisor))
+    sigma = sqrt(squares / divisor)
     return 0.0 if sigma <= _COUNTS_AS_ZERO * max(1.0, abs(mean)) else sigma
 
 
 def _per_period(annual_rate: float, periods_per_year: float) -> float:
     """Return the rate a period that compounds to `annual_rate`."""
+    if annual_rate == 0.0:
+        return 0.0
     return float(np.expm1(np.log1p(annual_rate) / periods_per_year)) if annual_rate > -1.0 else -1.0

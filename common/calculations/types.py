@@ -214,10 +214,27 @@ class Flows:
         """Return no flows."""
         return cls(np.empty(0, dtype=np.int64), np.empty(0))
 
-    def between(self, after: int, until: int) -> "Flows":
+    def between(self, after: int, until: int) -> Self:
         """Return the flows dated in (after, until]."""
-        first, last = np.searchsorted(self.days, [after, until], side="right")
-        return Flows(self.days[first:last], self.amounts[first:last])
+        if self.days.size == 0 or (self.days[0] > after and self.days[-1] <= until):
+            return self
+        first, last = self.days.searchsorted((after, until), side="right").tolist()
+        return type(self)(self.days[first:last], self.amounts[first:last])
+
+    def within(self, opening: int, closing: int, timing: FlowTiming) -> Self:
+        """Return the flows that move capital between the valuations of two days.
+
+        One after the close of a day is in no valuation of that day, any other one is in it.
+        """
+        late = 1 if timing is FlowTiming.AFTER_CLOSE else 0
+        return self.between(opening - late, closing - late)
+
+    def net(self) -> Self:
+        """Return the flows with those of one day added."""
+        if self.days.size < 2 or bool((self.days[1:] > self.days[:-1]).all()):
+            return self
+        days, place = np.unique(self.days, return_inverse=True)
+        return type(self)(days, np.bincount(place, weights=self.amounts).astype(np.float64, copy=False))
 
 
 def finite_series(values: Sequence[float] | FloatArray, name: str) -> FloatArray:

@@ -1,11 +1,14 @@
 """The mathematics: in numpy, against loops in Python and what else computes the same."""
 
+import tracemalloc
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
+from rich.table import Table
 
 from common.calculations import (
     Conventions,
@@ -18,25 +21,30 @@ from common.calculations import (
     TransactionType,
     Valuations,
     calculate_performance,
+    calculate_performances,
     value_ledger,
     xirr,
 )
-from common.calculations.returns import daily_sub_periods, link
+from common.calculations.returns import link
+from common.calculations.sub_periods import daily_sub_periods
 from common.calculations.types import day_number
 from common.models.books import Transaction
 from tests.benchmarks import market
 from tests.benchmarks.measure import Case, NotInstalledError
 
 HELD, ENTRIES = 20, 2_000
+PORTFOLIOS, BATCH_ROUNDS = 500, 7
+FEW_PORTFOLIOS, MANY_PORTFOLIOS = 200, 2_000
 
 _T = TransactionType
 _INTO_CASH = {_T.DEPOSIT: 1, _T.WITHDRAWAL: -1, _T.BUY: -1, _T.SELL: 1, _T.DIVIDEND: 1, _T.FEE: -1}
 _INTO_UNITS = {_T.BUY: 1, _T.SELL: -1}
 
 
-def cases() -> Iterator[Case]:
-    """Yield returns, rates and ledgers."""
+def cases() -> Iterator[Case | Table]:
+    """Yield returns, rates and ledgers, and the memory that many portfolios take."""
     yield from _returns()
+    yield from _batch()
     yield _ledger()
     yield _rate()
 
@@ -82,6 +90,60 @@ def _returns() -> Iterator[Case]:
         f"all metrics of one, {periods[-1].label}",
         lambda: measured(periods[-1:]),
     )
+
+
+def _batch() -> Iterator[Case | Table]:
+    """Yield many portfolios in one call against a loop, and the memory of few and of ten times as many."""
+    last = market.market().days[-1]
+    levels = Valuations.of(zip(market.market().days, market.market().levels, strict=True))
+    conventions = Conventions()
+    whole, standard = (
+        [Period.standard(StandardPeriod.ITD, last)],
+        [Period.standard(each, last) for each in StandardPeriod],
+    )
+    portfolios = list(_portfolios(PORTFOLIOS))
+
+    def together(periods: Sequence[Period]) -> list[Performance]:
+        return list(calculate_performances(portfolios, periods, conventions, levels))
+
+    def one_by_one(periods: Sequence[Period]) -> list[Performance]:
+        return [calculate_performance(*each, periods, conventions, levels) for each in portfolios]
+
+    for what, periods in ((whole[0].label, whole), (f"{len(standard)} periods", standard)):
+        for found, alone in zip(together(periods), one_by_one(periods), strict=True):
+            assert found.warnings == alone.warnings
+            assert [each.risk for each in found.periods] == [each.risk for each in alone.periods]
+        yield Case(
+            f"{PORTFOLIOS:,} portfolios, {market.DAYS:,} days, {what}, in one call",
+            partial(together, periods),
+            "a loop of the single call",
+            partial(one_by_one, periods),
+            BATCH_ROUNDS,
+        )
+
+    memory = Table("Portfolios", "Most memory at a time", title="What calculate_performances takes, results not kept")
+    for count in (FEW_PORTFOLIOS, MANY_PORTFOLIOS):
+        tracemalloc.start()
+        for _ in calculate_performances(_portfolios(count), whole, conventions, levels):
+            pass
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        memory.add_row(f"{count:,}", f"{peak / 2**20:.1f} MiB")
+    yield memory
+
+
+def _portfolios(count: int) -> Iterator[tuple[Valuations, Flows]]:
+    """Yield portfolios on the days of the market, each with days, values and flows of its own."""
+    days = np.array([day_number(each) for each in market.market().days])
+    for number in range(count):
+        chance = np.random.default_rng(number)
+        paid_in = np.zeros(days.size)
+        paid_in[chance.permutation(np.arange(1, days.size - 1))[:50]] = chance.uniform(-2_500.0, 5_000.0, 50)
+        growth = np.cumprod(1.0 + chance.normal(0.0003, 0.01, days.size))
+        # Each flow has grown with the portfolio since the day after it came.
+        values = growth * (100_000.0 + np.concatenate(([0.0], np.cumsum(paid_in / growth)[:-1])))
+        moved = np.flatnonzero(paid_in)
+        yield Valuations.from_arrays(days.copy(), values), Flows.from_arrays(days[moved], paid_in[moved])
 
 
 def _ledger() -> Case:

@@ -5,11 +5,15 @@ from datetime import timedelta
 from math import isfinite, log1p
 
 import mpmath
+import numpy as np
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from common.calculations import CashFlow, DailyValue, Reason, calculate_irr, xirr
+from common.calculations import CashFlow, DailyValue, Reason, calculate_irr, xirr, xirr_many
+from common.calculations.money_weighted import DEFAULT_MAX_ITERATIONS, DEFAULT_TOLERANCE, solve
+from common.calculations.real_roots import Equation
+from common.calculations.sole_root import sole_root
 from tests.property.strategies import CENTS, START, Portfolio, any_portfolios
 
 DAYS = st.lists(st.integers(0, 8_000), min_size=2, max_size=20, unique=True).map(sorted)
@@ -48,6 +52,7 @@ def test_plugs_back_to_zero(investment: tuple[list[int], list[float]]) -> None:
     assert abs(worth) <= size * 1e-13 * (1 + years * (1 + abs(log1p(found.value))) / (1 + found.value))
 
 
+@settings(deadline=None)
 @given(investments())
 def test_agrees_with_fifty_digits(investment: tuple[list[int], list[float]]) -> None:
     days, amounts = investment
@@ -80,6 +85,7 @@ def test_depends_on_neither_unit_nor_start(
         assert other.value == pytest.approx(one.value, rel=1e-9, abs=1e-9)
 
 
+@settings(deadline=None)  # 201 present values with 50 digits
 @given(DAYS, st.data())
 def test_every_root_is_one_and_none_is_missed(days: list[int], data: st.DataObject) -> None:
     amounts = data.draw(st.lists(st.floats(-1e4, 1e4), min_size=len(days), max_size=len(days)))
@@ -129,3 +135,62 @@ def test_one_deposit_earns_its_own_growth(deposit: float, days: int, total: floa
     found = calculate_irr([CashFlow(START, deposit)], deposit * (1 + total), START + timedelta(days=days))
     if found.value is not None:
         assert found.period_value == pytest.approx(total, rel=1e-9, abs=1e-9)
+
+
+AMOUNTS = st.one_of(CENTS, st.floats(-1e4, 1e4), st.sampled_from([-100.0, -1.0, 1.0, 100.0]), st.floats(-1e-9, 1e-9))
+
+
+@st.composite
+def held_accounts(draw: st.DrawFn) -> tuple[list[int], list[float]]:
+    """A deposit and a final value with anything between them: most are never overdrawn."""
+    days = draw(DAYS)
+    size = draw(st.floats(10.0, 1e5))
+    between = [draw(st.floats(-0.2 * size, 0.1 * size)) for _ in days[2:]]
+    return days, [-size, *between, size * draw(st.floats(0.01, 20.0))]
+
+
+@given(st.one_of(held_accounts(), investments()))
+def test_the_rate_that_is_called_the_only_one_is_all_that_the_exhaustive_search_finds(
+    flows: tuple[list[int], list[float]],
+) -> None:
+    times = (np.array(flows[0]) - flows[0][0]) / 365.0
+    paid = np.array(flows[1])
+    root = sole_root(times, paid, DEFAULT_MAX_ITERATIONS, DEFAULT_TOLERANCE)
+    assume(root is not None)
+    equation = Equation.of(times, paid / np.abs(paid).max())
+    assert equation is not None
+    ((low, high),) = equation.brackets()
+    # Both are good to the rounding of the present value, which matters more the flatter it is.
+    polished = equation.polish(low, high, DEFAULT_MAX_ITERATIONS, DEFAULT_TOLERANCE)
+    assert root == pytest.approx(polished, rel=1e-11, abs=1e-11)
+
+
+@example([([0, 6_556], [-10.0, 93.0]), ([0, 197], [-0.01, 4e-255]), ([0, 1, 2, 1_235], [-200.0, 0.0, 20.0, 100.0])])
+@given(
+    st.lists(
+        st.one_of(
+            held_accounts(),
+            investments(),
+            st.lists(st.tuples(st.integers(0, 900), AMOUNTS), max_size=6).map(
+                lambda flows: ([day for day, _ in sorted(flows)], [amount for _, amount in sorted(flows)])
+            ),
+        ),
+        max_size=8,
+    )
+)
+def test_many_at_once_are_each_of_them_alone(portfolios: list[tuple[list[int], list[float]]]) -> None:
+    offsets = np.cumsum([0, *(len(days) for days, _ in portfolios)])
+    results = xirr_many(
+        np.array([day for days, _ in portfolios for day in days], dtype=np.int64),
+        np.array([amount for _, amounts in portfolios for amount in amounts]),
+        offsets,
+    )
+    for (days, amounts), found in zip(portfolios, results, strict=True):
+        alone = solve(np.array(days, dtype=np.int64), np.array(amounts, dtype=np.float64))
+        assert found.reason is alone.reason
+        assert len(found.roots) == len(alone.roots)
+        if alone.value is not None and alone.value > -1.0:
+            assert found.value is not None
+            assert log1p(found.value) == pytest.approx(log1p(alone.value), rel=1e-11, abs=1e-11)
+        else:
+            assert (found.value, found.period_value) == (alone.value, alone.period_value)

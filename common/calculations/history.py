@@ -1,0 +1,227 @@
+"""What all periods of a portfolio share, made once: the growth between its valuations and the benchmark beside it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.calculations.flow_timing import flow_timing_suspect_days
+from common.calculations.periods import Period, infer_periods_per_year, month_end_positions
+from common.calculations.returns import TimeWeightedReturn, link
+from common.calculations.sub_periods import SubPeriods, daily_sub_periods, dietz_sub_periods, outside_valuations
+from common.calculations.types import (
+    Caution,
+    DayArray,
+    FloatArray,
+    Flows,
+    FlowTiming,
+    Reason,
+    Valuations,
+    day_number,
+)
+
+STALE_BENCHMARK_DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Conventions:
+    """The choices a result depends on, echoed with it.
+
+    Attributes
+    ----------
+    flow_timing : FlowTiming
+    modified_dietz : bool
+        Link monthly Modified Dietz returns instead of the returns between all valuations.
+    risk_free_rate : float
+        A year.
+    periods_per_year : float or None
+        None infers it from the spacing of the valuations.
+    """
+
+    flow_timing: FlowTiming = FlowTiming.AFTER_CLOSE
+    modified_dietz: bool = False
+    risk_free_rate: float = 0.0
+    periods_per_year: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkLevels:
+    """A benchmark on the days of a portfolio's valuations.
+
+    Attributes
+    ----------
+    levels : (n,) float64
+        Its last level on or before each day, `not a number` before its first.
+    returns : (n - 1,) float64
+        From each of them to the next.
+    stale : (n,) bool or None
+        Over `STALE_BENCHMARK_DAYS` old; None where all are of their own day.
+    """
+
+    levels: FloatArray
+    returns: FloatArray
+    stale: NDArray[np.bool_] | None
+
+    @classmethod
+    def of(cls, benchmark: Valuations, days: DayArray) -> Self:
+        """Take the levels that stand on `days`."""
+        if benchmark.days is days or np.array_equal(benchmark.days, days):
+            levels, stale = benchmark.values, None
+        else:
+            at = benchmark.days.searchsorted(days, side="right") - 1
+            levels = np.where(at >= 0, benchmark.values[at], np.nan)
+            stale = days - benchmark.days[at] > STALE_BENCHMARK_DAYS
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            # What is not finite is refused with the period it belongs to.
+            return cls(levels, levels[1:] / levels[:-1] - 1.0, stale)
+
+    def is_stale(self, position: int) -> bool:
+        """Tell whether the level at a valuation is over a week old."""
+        return self.stale is not None and bool(self.stale[position])
+
+
+class Span(NamedTuple):
+    """A period between two valuations of a portfolio, by their positions and days."""
+
+    first: int
+    last: int
+    opening: int
+    closing: int
+
+
+class Linked(NamedTuple):
+    """What lies between two valuations.
+
+    Attributes
+    ----------
+    twr : TimeWeightedReturn
+    benchmark_returns : (n,) float64 or None
+        Of the benchmark, beside `twr.sub_returns`; not finite where it has no level.
+    large_flow : bool
+        Modified Dietz: some flow was large.
+    """
+
+    twr: TimeWeightedReturn
+    benchmark_returns: FloatArray | None
+    large_flow: bool
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A portfolio's valuations and flows, and what is made of them whatever the period.
+
+    Attributes
+    ----------
+    parts : SubPeriods
+        Of the whole history.
+    returns : (n,) float64
+        Their growth less 1.
+    edges : (e,) int64 or None
+        Position of each boundary of `parts` in `valuations`; None where every valuation is one.
+    benchmark : BenchmarkLevels or None
+    suspect_days : sequence of int
+        What `flow_timing_suspect_days` tells.
+    inception : int
+        Position of the valuation at which the record starts.
+    """
+
+    valuations: Valuations
+    flows: Flows
+    parts: SubPeriods
+    returns: FloatArray
+    edges: DayArray | None
+    benchmark: BenchmarkLevels | None
+    suspect_days: Sequence[int]
+    inception: int
+    periods_per_year: float
+    conventions: Conventions
+    warnings: tuple[Caution, ...]
+
+    @classmethod
+    def of(
+        cls, valuations: Valuations, flows: Flows, conventions: Conventions, benchmark: BenchmarkLevels | None
+    ) -> Self:
+        """Take the history of a portfolio; `calculate_performance` tells what it is made of."""
+        timing = conventions.flow_timing
+        days = marked = valuations.days
+        edges, suspect = None, []
+        if conventions.modified_dietz:
+            # A first valuation within a month is the base of that month's return.
+            edges = np.unique(np.append(month_end_positions(days), 0))
+            marked = days[edges]
+            parts = dietz_sub_periods(Valuations(marked, valuations.values[edges]), flows, timing)
+        else:
+            parts = daily_sub_periods(valuations, flows, timing)
+            suspect = flow_timing_suspect_days(valuations, flows, timing)
+        return cls(
+            valuations,
+            flows,
+            parts,
+            parts.growth - 1.0,
+            edges,
+            benchmark,
+            suspect,
+            _inception(valuations.values),
+            conventions.periods_per_year or infer_periods_per_year(marked),
+            conventions,
+            (Caution.FLOW_OUTSIDE_VALUATIONS,) if outside_valuations(valuations, flows, timing) else (),
+        )
+
+    def spans(self, periods: Sequence[Period]) -> list[Span | Reason]:
+        """Return where each period lies, or why it has no return."""
+        days = self.valuations.days
+        bounds = [day_number(each.end) for each in periods] + [day_number(each.start or each.end) for each in periods]
+        after = days.searchsorted(bounds, side="right").tolist()
+        ends, starts = after[: len(periods)], after[len(periods) :]
+        return [
+            self._span(period, self.inception if period.start is None else start - 1, end - 1)
+            for period, start, end in zip(periods, starts, ends, strict=True)
+        ]
+
+    def _span(self, period: Period, first: int, last: int) -> Span | Reason:
+        days = self.valuations.days
+        if last < 0 or first < self.inception:
+            return Reason.HISTORY_TOO_SHORT
+        if last <= first:
+            lone = days.size == 1 or period.start is None
+            return Reason.TOO_FEW_VALUATIONS if lone else Reason.NO_VALUATION_IN_PERIOD
+        return Span(first, last, int(days[first]), int(days[last]))
+
+    def link(self, first: int, last: int) -> Linked:
+        """Return what lies between two valuations, linked."""
+        beside = self.benchmark
+        if self.edges is None and self.parts.regular:
+            # As `link` has it, without a copy of anything.
+            value = float(np.multiply.reduce(self.parts.growth[first:last])) - 1.0
+            if isfinite(value):
+                twr = TimeWeightedReturn(value, None, (), self.returns[first:last], self.parts.end[first:last])
+                return Linked(twr, None if beside is None else beside.returns[first:last], large_flow=False)
+        parts = self._between(first, last)
+        returns = None
+        if beside is not None:
+            days, levels = self.valuations.days, beside.levels
+            before, after = (days.searchsorted(each[~parts.empty]) for each in (parts.start, parts.end))
+            returns = levels[after] / levels[before] - 1.0
+        return Linked(link(parts), returns, bool(parts.large_flow.any()))
+
+    def _between(self, first: int, last: int) -> SubPeriods:
+        edges = self.edges
+        if edges is None:
+            return self.parts.slice(first, last)
+        if first in edges and last in edges:
+            return self.parts.slice(*edges.searchsorted((first, last)).tolist())
+        # The period starts or ends within a month: its own edges cut the months it touches.
+        cut = np.concatenate(([first], edges[(edges > first) & (edges < last)], [last]))
+        marks = Valuations(self.valuations.days[cut], self.valuations.values[cut])
+        return dietz_sub_periods(marks, self.flows, self.conventions.flow_timing)
+
+
+def _inception(values: FloatArray) -> int:
+    """Return the position of the last zero before the first value, of the first valuation where there is none."""
+    if values[0] != 0.0:
+        return 0
+    held = np.flatnonzero(values)
+    return max(int(held[0]) - 1, 0) if held.size else 0
