@@ -4,6 +4,7 @@ Step Functions matches `Retry` and `Catch` on the class's own name, never on a b
 ones that stand in `statemachines/*.asl.json`; a test holds the two together.
 """
 
+import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -74,3 +75,11 @@ class ThrottledError(TransientError):
 def clip(text: str, limit: int) -> str:
     """Shorten `text` to `limit` characters, saying so."""
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def message_of(cause: str | None) -> str:
+    """Return the message of a function's error, whose Cause is JSON, or the Cause as it is."""
+    try:
+        return str(json.loads(cause or "")["errorMessage"])
+    except (ValueError, KeyError, TypeError):
+        return cause or ""

@@ -2,14 +2,20 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import date
 from functools import lru_cache
+from math import isfinite
+from operator import attrgetter
 from typing import Any
+
+import orjson
+from pydantic import TypeAdapter
 
 from common.access import Scope
 from common.cache import CalculationCache, code_version, fingerprint
 from common.calculations import Flows, FlowTiming, PeriodPerformance, Valuations, calculate_performance
+from common.calculations.risk import RISK_METRICS
 from common.calculations.types import day_date
 from common.config import BooksSettings, CacheSettings, PayloadSettings
 from common.errors import InputNotFoundError, InvalidPortfolioError, StoreError, clip
@@ -32,20 +38,33 @@ _FAILURE_FRAME_BYTES = 210
 _BENCHMARKS_KEPT = 4
 _RESULTS_KEPT = 1024
 
+_levels: TypeAdapter[ValuationColumns] = TypeAdapter(ValuationColumns)
+
+_DRAWDOWN_DATES = ("max_drawdown_peak", "max_drawdown_trough", "max_drawdown_recovery")
+_LAID_OUT_APART = {"label", "from_date", "to_date", *_DRAWDOWN_DATES, "risk", "undefined", "warnings"}
+_OWN_METRICS = tuple(each.name for each in fields(PeriodPerformance) if each.name not in _LAID_OUT_APART)
+_own_metrics, _risk_metrics = attrgetter(*_OWN_METRICS), attrgetter(*RISK_METRICS)
+
 CALCULATION_CODE = (
-    "common.models.series",
-    "common.stores.series_chunks",
     "common.calculations",
+    "common.models.books",
+    "common.models.columns",
+    "common.models.fields",
+    "common.models.limits",
     "common.models.request",
+    "common.models.series",
+    "common.stores.book_items",
+    "common.stores.dynamodb_books",
     "common.stores.histories",
     "common.stores.portfolio_books",
+    "common.stores.series_chunks",
     "tasks.calculate_portfolio",
 )
 """What a result depends on besides its data: a change of any of it makes what is in the cache worthless."""
 
 
 def calculate_portfolio(
-    event: Mapping[str, Any], payloads: PayloadStore, reader: BookReader, cache: SharedCalculationCache
+    event: Mapping[str, Any], payloads: PayloadStore, reader: BookReader | None, cache: SharedCalculationCache | None
 ) -> dict[str, Any]:
     """Calculate one portfolio, account or security.
 
@@ -56,9 +75,9 @@ def calculate_portfolio(
     payloads
         Where referenced data is, and where a result goes that is larger than `result_bytes`.
     reader
-        Reads the history of what comes without its data.
+        Reads the history of what comes without its data; None where the entity brings it.
     cache
-        What was calculated from the same revisions of the books before.
+        What was calculated from the same revisions of the books before; None likewise.
 
     Returns
     -------
@@ -80,10 +99,10 @@ def calculate_portfolio(
         raise type(error)(_clip_json(str(error), room - _FAILURE_FRAME_BYTES)) from None
     row = {key: result[key] for key in ("entity_type", "entity_id", "calculation_date")}
     outcome = {"row": row, **({"cached": True} if cached else {}), "result": result}
-    if len(json.dumps(outcome, allow_nan=False)) <= room:
+    if _size(outcome) <= room:
         return outcome
     key = f"results/{event['execution']['name']}/{row['entity_type']}/{row['entity_id']}/{row['calculation_date']}.json"
-    payloads.put(key, json.dumps(result, allow_nan=False).encode())
+    payloads.put(key, _json(result))
     del outcome["result"]
     return {**outcome, "result_key": key}
 
@@ -97,12 +116,11 @@ def handler(
     cache: SharedCalculationCache | None = None,
 ) -> dict[str, Any]:
     """Run `calculate_portfolio` as a Lambda function."""
-    outcome = calculate_portfolio(
-        event,
-        payloads or payload_store(PayloadSettings.from_env()),
-        reader or book_reader(BooksSettings.from_env()),
-        cache or calculation_cache(CacheSettings.from_env()),
-    )
+    if not _brings_its_data(event["entity"]):
+        # Making a client takes longer than calculating a portfolio that needs none.
+        reader = reader or book_reader(BooksSettings.from_env())
+        cache = cache or calculation_cache(CacheSettings.from_env())
+    outcome = calculate_portfolio(event, payloads or payload_store(PayloadSettings.from_env()), reader, cache)
     logger().info(
         "CalculatePortfolio",
         extra={
@@ -130,17 +148,23 @@ def calculation_cache(settings: CacheSettings) -> SharedCalculationCache:
     return SharedCalculationCache(local, result_cache(settings))
 
 
+def _brings_its_data(entity: Mapping[str, Any]) -> bool:
+    return "portfolio" in entity or "key" in entity
+
+
 def _result(
-    event: Mapping[str, Any], payloads: PayloadStore, reader: BookReader, cache: SharedCalculationCache
+    event: Mapping[str, Any], payloads: PayloadStore, reader: BookReader | None, cache: SharedCalculationCache | None
 ) -> tuple[dict[str, Any], bool]:
     shared = dict(event["request"])
     benchmark, client_id = shared.pop("benchmark"), shared.pop("client_id")
     options = CalculationOptions.model_validate(shared)
     entity = event["entity"]
-    if "portfolio" in entity or "key" in entity:
+    if _brings_its_data(entity):
         who, what = _given(entity, options, benchmark, payloads)
         cached = False
     else:
+        assert reader is not None
+        assert cache is not None
         who, what, cached = _of_the_books(entity, options, benchmark, Scope(client_id), payloads, reader, cache)
     return {
         "entity_type": entity["entity_type"],
@@ -157,7 +181,7 @@ def _given(
     entity: Mapping[str, Any], options: CalculationOptions, benchmark: Mapping[str, Any] | None, payloads: PayloadStore
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Calculate a portfolio that comes with its data."""
-    document = entity["portfolio"] if "portfolio" in entity else json.loads(payloads.get(entity["key"]))
+    document = entity["portfolio"] if "portfolio" in entity else orjson.loads(payloads.get(entity["key"]))
     portfolio = PortfolioInput.model_validate(document)
     history = History(
         _valuations(portfolio, payloads), _flows(portfolio, payloads), options.flow_timing or FlowTiming.AFTER_CLOSE
@@ -268,36 +292,45 @@ def _benchmark(benchmark: Mapping[str, Any] | None, payloads: PayloadStore) -> V
         return None
     if "key" in benchmark:
         return _stored_benchmark(benchmark["key"], payloads)
-    return ValuationColumns.model_validate(benchmark["valuations"]).valuations()
+    return _levels.validate_python(benchmark["valuations"]).valuations()
 
 
 @lru_cache(maxsize=_BENCHMARKS_KEPT)
 def _stored_benchmark(key: str, payloads: PayloadStore) -> Valuations:
     """Read a benchmark once for all portfolios of a warm function; its key is made of its content."""
-    return ValuationColumns.model_validate(json.loads(payloads.get(key))["valuations"]).valuations()
+    return _levels.validate_python(orjson.loads(payloads.get(key))["valuations"]).valuations()
 
 
 def _period(period: PeriodPerformance) -> dict[str, Any]:
     """Lay a period out flat: its own metrics and those of risk, and one list of reasons for both."""
-    found = asdict(period)
-    risk = found.pop("risk")
-    del found["label"]
-    undefined = found.pop("undefined") | risk.pop("undefined")
-    warnings = found.pop("warnings")
-    start, end = found.pop("from_date"), found.pop("to_date")
-    dates = {
-        name: value.isoformat() if (value := found.pop(name)) else None
-        for name in ("max_drawdown_peak", "max_drawdown_trough", "max_drawdown_recovery")
-    }
+    risk = period.risk
+    own, of_risk = _own_metrics(period), _risk_metrics(risk)
+    if not all(map(isfinite, [each for each in (*own, *of_risk) if each is not None])):
+        raise ValueError(f"a metric of {period.label} is not finite")
     return {
-        "from": start.isoformat() if start else None,
-        "to": end.isoformat() if end else None,
-        **found,
-        **risk,
-        **dates,
-        "undefined": undefined,
-        "warnings": list(warnings),
+        "from": _iso(period.from_date),
+        "to": _iso(period.to_date),
+        **dict(zip(_OWN_METRICS, own, strict=True)),
+        **dict(zip(RISK_METRICS, of_risk, strict=True)),
+        **{name: _iso(getattr(period, name)) for name in _DRAWDOWN_DATES},
+        "undefined": period.undefined | risk.undefined,
+        "warnings": list(period.warnings),
     }
+
+
+def _iso(day: date | None) -> str | None:
+    return day.isoformat() if day else None
+
+
+def _json(value: object) -> bytes:
+    # A metric may be a scalar of numpy's.
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _size(outcome: dict[str, Any]) -> int:
+    """Return the bytes of `outcome` as Lambda writes it: with a space after each comma and each colon."""
+    body = _json(outcome)
+    return len(body) + body.count(b",") + body.count(b":")
 
 
 def _clip_json(text: str, limit: int) -> str:

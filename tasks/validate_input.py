@@ -14,7 +14,8 @@ from common.models.limits import MAX_PORTFOLIOS, MAX_SOURCE_BYTES, STATE_BUDGET_
 from common.models.references import read_portfolios, read_valuations
 from common.models.request import CalculationRequest, EntityReference, parse_portfolios
 from common.models.results import EntityType
-from common.models.series import Source, ValuationColumns
+from common.models.series import ValuationColumns
+from common.models.sources import Source
 from common.observability import logger
 from common.ownership import benchmark_named, files, files_of, look_up, named, portfolios_named, unreadable
 from common.stores.dynamodb_books import book_store
@@ -148,7 +149,7 @@ def _entities(request: CalculationRequest, books: Books) -> list[dict[str, Any]]
         assert request.client_id is not None
         found = books.entities_of_client(request.client_id, BookEntityType(request.entity_type))
         references = [
-            EntityReference(entity_type=request.entity_type, entity_id=each.entity.entity_id, as_of_date=None)
+            EntityReference(entity_type=request.entity_type, entity_id=each.entity_id, as_of_date=None)
             for each in islice(found, MAX_PORTFOLIOS + 1)
         ]
         if not references:
@@ -182,9 +183,8 @@ def _benchmark(
             raise InvalidRequestError([Fault(f"{path}.source", str(error))]) from None
         if float(levels.values.min()) <= 0.0:
             raise InvalidRequestError([Fault(path, "the levels of a benchmark must be positive")])
-        dates = levels.days.astype("datetime64[D]").astype(str).tolist()
-        columns = ValuationColumns.model_validate({"dates": dates, "values": levels.values.tolist()})
-    found = {"benchmark_id": benchmark.benchmark_id, "valuations": columns.model_dump(mode="json")}
+        columns = ValuationColumns(levels.days, levels.values)
+    found = {"benchmark_id": benchmark.benchmark_id, "valuations": columns.dump()}
     body = _json(found)
     if len(body) <= INLINE_BENCHMARK_BYTES:
         return found

@@ -22,10 +22,10 @@ from common.models.books import (
     Transaction,
     trade_date_fault,
 )
+from common.models.fields import IsoDate, StrictModel
 from common.models.identifiers import Identifier
 from common.models.request import faults
 from common.models.rows import Row, text_date
-from common.models.series import IsoDate, StrictModel
 
 Attributes = dict[str, str | None]
 """What a file says of an entity; None clears an attribute, one that is not there is left as it is."""

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from common.calculations import Flows, Valuations
 from common.errors import InvalidPortfolioError
+from common.models.fields import parse_amount, parse_date
 from common.models.limits import MAX_CASH_FLOWS, MAX_PORTFOLIOS, MAX_VALUATIONS
 from common.models.request import faults
 from common.models.rows import (
@@ -25,16 +26,8 @@ from common.models.rows import (
     parquet_table,
     text_date,
 )
-from common.models.series import (
-    CashFlowColumns,
-    CashFlowSeries,
-    Source,
-    SourceFormat,
-    ValuationColumns,
-    ValuationSeries,
-    parse_amount,
-    parse_date,
-)
+from common.models.series import CashFlowColumns, CashFlowSeries, ValuationColumns, ValuationSeries
+from common.models.sources import Source, SourceFormat
 
 _FAULTS_TOLD = 5
 

@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from common.calculations import Conventions, FlowTiming, Period, StandardPeriod
 from common.errors import Fault, InvalidRequestError
+from common.models.fields import IsoDate, StrictModel, parse_date
 from common.models.identifiers import ClientIdentifier, Currency, Identifier
 from common.models.limits import (
     DEFAULT_CONCURRENCY,
@@ -29,18 +30,8 @@ from common.models.limits import (
     MAX_PRICE_AGE_DAYS,
 )
 from common.models.results import CalculationMethod, EntityType
-from common.models.series import (
-    LOCAL_SOURCES,
-    TAG_OPENING,
-    CashFlowColumns,
-    CashFlowSeries,
-    IsoDate,
-    Source,
-    StrictModel,
-    ValuationColumns,
-    ValuationSeries,
-    parse_date,
-)
+from common.models.series import TAG_OPENING, CashFlowColumns, CashFlowSeries, ValuationColumns, ValuationSeries
+from common.models.sources import LOCAL_SOURCES, Source
 
 _STANDARD_PERIODS = tuple(period.value for period in StandardPeriod)
 
@@ -149,7 +140,7 @@ class PortfolioInput(StrictModel):
     account_id: Identifier | None = None
     currency: Currency | None = None
     valuations: ValuationSeries
-    cash_flows: CashFlowSeries = Field(default_factory=lambda: CashFlowColumns(dates=[], amounts=[]))
+    cash_flows: CashFlowSeries = Field(default_factory=CashFlowColumns.none)
 
 
 class BenchmarkInput(StrictModel):

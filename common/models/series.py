@@ -2,201 +2,53 @@
 
 from collections.abc import Mapping
 from datetime import date
-from decimal import Decimal, InvalidOperation
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
+    GetCoreSchemaHandler,
     Tag,
-    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from common.calculations import Flows, Valuations
-from common.models.limits import MAX_AMOUNT, MAX_CASH_FLOWS, MAX_VALUATIONS
-
-FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2199, 12, 31)
-
-LOCAL_SOURCES = "local_sources"
-"""Key of the validation context that lets a reference name a file of this machine."""
-
-
-class SourceFormat(StrEnum):
-    """Formats of a referenced file."""
-
-    JSON = "json"
-    JSON_LINES = "jsonl"
-    CSV = "csv"
-    PARQUET = "parquet"
+from common.calculations.types import DayArray, FloatArray
+from common.models.columns import read_days, read_numbers
+from common.models.fields import Amount, IsoDate, StrictModel
+from common.models.limits import MAX_CASH_FLOWS, MAX_VALUATIONS
+from common.models.sources import Source
 
 
-_FORMAT_OF_ENDING = {
-    "json": SourceFormat.JSON,
-    "jsonl": SourceFormat.JSON_LINES,
-    "ndjson": SourceFormat.JSON_LINES,
-    "csv": SourceFormat.CSV,
-    "parquet": SourceFormat.PARQUET,
-}
+class _Written:
+    """The columns as JSON has them, item by item: what tells every fault, and what the schema is made of."""
 
+    class ValuationColumns(StrictModel):
+        """Market values at the close of days, in columns."""
 
-class StrictModel(BaseModel):
-    """No unknown field, no coercion, no change after validation."""
+        dates: list[IsoDate] = Field(min_length=1, max_length=MAX_VALUATIONS)
+        values: list[Amount] = Field(min_length=1, max_length=MAX_VALUATIONS)
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+        @model_validator(mode="after")
+        def _fits(self) -> Self:
+            _same_length(self.dates, self.values, "values")
+            _refuse_duplicates(self.dates)
+            return self
 
+    class CashFlowColumns(StrictModel):
+        """External flows, in columns; several may share a day."""
 
-def parse_date(value: object) -> date:
-    """Return the date that `YYYY-MM-DD` names.
+        dates: list[IsoDate] = Field(max_length=MAX_CASH_FLOWS)
+        amounts: list[Amount] = Field(max_length=MAX_CASH_FLOWS)
 
-    Raises
-    ------
-    PydanticCustomError
-        It is anything else, or outside 1900 to 2199.
-    """
-    if isinstance(value, str) and len(value) == 10 and value[4] == value[7] == "-":
-        try:
-            day = date.fromisoformat(value)
-        except ValueError:
-            pass
-        else:
-            if FIRST_DATE <= day <= LAST_DATE:
-                return day
-            raise PydanticCustomError("date_range", "the date must lie between 1900 and 2199")
-    elif type(value) is date:
-        return value
-    raise PydanticCustomError("date_format", "must be a date, YYYY-MM-DD")
-
-
-def is_plain_number(text: str) -> bool:
-    """Tell whether `text` is a decimal number; Python alone would take `1_000`, and digits of other scripts, too."""
-    if "_" in text or not text.isascii():
-        return False
-    try:
-        Decimal(text)
-    except InvalidOperation:
-        return False
-    return True
-
-
-def parse_amount(value: object) -> float:
-    """Return an amount of money given as a JSON number or as decimal text.
-
-    A decimal text and its float64 differ by at most half a unit in the last of 15 digits; what is computed from it
-    starts from that float64 either way.
-
-    Raises
-    ------
-    PydanticCustomError
-        It is no number, not finite, or larger than `MAX_AMOUNT`.
-    """
-    number: float
-    if isinstance(value, str):
-        if not is_plain_number(value):
-            raise PydanticCustomError("amount", "must be a number")
-        number = float(Decimal(value))
-    elif isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except OverflowError:
-            number = float("inf")
-    else:
-        raise PydanticCustomError("amount", "must be a number")
-    if not abs(number) <= MAX_AMOUNT:
-        raise PydanticCustomError("amount_range", "must be finite and at most 1e15 in size")
-    return number
-
-
-IsoDate = Annotated[date, BeforeValidator(parse_date)]
-Amount = Annotated[float, BeforeValidator(parse_amount)]
-
-
-class Source(StrictModel):
-    """A reference to a file: `s3://bucket/key`, or a local path where `perfcalc run` is given the request."""
-
-    source: str = Field(min_length=1, max_length=1024)
-    format: Annotated[SourceFormat, Field(strict=False)] | None = None
-
-    @model_validator(mode="after")
-    def _is_readable(self, info: ValidationInfo) -> Self:
-        if not self.source.startswith("s3://"):
-            if "://" in self.source:
-                raise PydanticCustomError("source_scheme", "must be a path or start with s3://")
-            if not (info.context or {}).get(LOCAL_SOURCES):
-                raise PydanticCustomError(
-                    "source_local", "must start with s3://; a path of a local file works with `perfcalc run` alone"
-                )
-        elif "/" not in self.source.removeprefix("s3://").strip("/"):
-            raise PydanticCustomError("source_key", "must name an object: s3://bucket/key")
-        if self.format is None and format_of(self.source) is None:
-            raise PydanticCustomError(
-                "source_format", "give a format (json, jsonl, csv, parquet): the ending does not tell it"
-            )
-        return self
-
-    @property
-    def resolved_format(self) -> SourceFormat:
-        """The format given, or the one that the ending tells."""
-        found = self.format or format_of(self.source)
-        assert found is not None
-        return found
-
-
-def format_of(name: str) -> SourceFormat | None:
-    """Return the format that the ending of a file's name tells; None where it tells none."""
-    return _FORMAT_OF_ENDING.get(name.rsplit("/", 1)[-1].rsplit(".", 1)[-1].lower())
-
-
-class _Columns(StrictModel):
-    """What valuations and cash flows have in common."""
-
-    dates: list[IsoDate]
-
-    def day_numbers(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Return the dates as days since 1970-01-01."""
-        return np.asarray(self.dates, dtype="datetime64[D]").astype(np.int64)
-
-
-class ValuationColumns(_Columns):
-    """Market values at the close of days, in columns."""
-
-    dates: list[IsoDate] = Field(min_length=1, max_length=MAX_VALUATIONS)
-    values: list[Amount] = Field(min_length=1, max_length=MAX_VALUATIONS)
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        _same_length(self.dates, self.values, "values")
-        _refuse_duplicates(self.dates)
-        return self
-
-    def valuations(self) -> Valuations:
-        """Return them in the order of their days, for the calculations."""
-        days, values = self.day_numbers(), np.asarray(self.values, dtype=np.float64)
-        order = np.argsort(days, kind="stable")
-        return Valuations.from_arrays(days[order], values[order])
-
-
-class CashFlowColumns(_Columns):
-    """External flows, in columns; several may share a day."""
-
-    dates: list[IsoDate] = Field(max_length=MAX_CASH_FLOWS)
-    amounts: list[Amount] = Field(max_length=MAX_CASH_FLOWS)
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        _same_length(self.dates, self.amounts, "amounts")
-        return self
-
-    def flows(self) -> Flows:
-        """Return them in the order of their days, for the calculations."""
-        return Flows.from_arrays(self.day_numbers(), np.asarray(self.amounts, dtype=np.float64))
+        @model_validator(mode="after")
+        def _fits(self) -> Self:
+            _same_length(self.dates, self.amounts, "amounts")
+            return self
 
 
 class _ValuationPoint(StrictModel):
@@ -207,6 +59,168 @@ class _ValuationPoint(StrictModel):
 class _CashFlowPoint(StrictModel):
     date: IsoDate
     amount: Amount
+
+
+class _Columns:
+    """What valuations and cash flows have in common: an array of days and one of numbers, in the order given.
+
+    Ten years of days as objects of Python's take twenty times as long to read as arrays, and only to become arrays.
+    So whole columns are read where they are of the plainest form, and item by item where a closer look is needed.
+    """
+
+    __slots__ = ("_days", "_numbers")
+
+    _written: ClassVar[type[StrictModel]]
+    """What takes the closer look."""
+    _column: ClassVar[str]
+    """Name of the numbers."""
+    _fewest: ClassVar[int]
+    _most: ClassVar[int]
+    _day_once: ClassVar[bool]
+
+    def __init__(self, days: DayArray, numbers: FloatArray) -> None:
+        self._days = days
+        self._numbers = numbers
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, type(self)):
+            return NotImplemented
+        return np.array_equal(self._days, other._days) and np.array_equal(self._numbers, other._numbers)
+
+    def __hash__(self) -> int:
+        return hash(self._days.tobytes())  # not of the numbers: 0.0 and -0.0 are equal
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(<{self._days.size}>)"
+
+    @property
+    def dates(self) -> list[date]:
+        """The dates."""
+        found: list[date] = self._days.astype("datetime64[D]").tolist()
+        return found
+
+    def dump(self) -> dict[str, Any]:
+        """Return them as JSON has them."""
+        dates = np.datetime_as_string(self._days.astype("datetime64[D]")).tolist()
+        return {"dates": dates, self._column: self._numbers.tolist()}
+
+    @classmethod
+    def _read(cls, dates: object, numbers: object) -> Self | None:
+        """Return columns of the plainest form; None where a closer look is needed."""
+        if type(dates) is not list or type(numbers) is not list or len(dates) != len(numbers):
+            return None
+        if not cls._fewest <= len(dates) <= cls._most:
+            return None
+        days, read = read_days(dates), read_numbers(numbers)
+        if days is None or read is None or (cls._day_once and _one_stands_twice(days)):
+            return None
+        return cls(days, read)
+
+    @classmethod
+    def _of_columns(cls, value: Any, look_closer: ValidatorFunctionWrapHandler) -> Self:
+        if isinstance(value, cls):
+            return value
+        if type(value) is dict and value.keys() == {"dates", cls._column}:
+            found = cls._read(value["dates"], value[cls._column])
+            if found is not None:
+                return found
+        written = look_closer(value)
+        return cls._of_lists(written.dates, getattr(written, cls._column))
+
+    @classmethod
+    def _of_points(cls, value: Any, look_closer: ValidatorFunctionWrapHandler) -> Self:
+        number = cls._column.removesuffix("s")
+        if type(value) is list and {dict}.issuperset(map(type, value)) and {2}.issuperset(map(len, value)):
+            try:
+                found = cls._read([each["date"] for each in value], [each[number] for each in value])
+            except KeyError:
+                found = None
+            if found is not None:
+                return found
+        points = look_closer(value)
+        dates = [point.date for point in points]
+        if cls._day_once:
+            _refuse_duplicates(dates)
+        return cls._of_lists(dates, [getattr(point, number) for point in points])
+
+    @classmethod
+    def _of_lists(cls, dates: list[date], numbers: list[float]) -> Self:
+        return cls(np.array(dates, dtype="datetime64[D]").astype(np.int64), np.array(numbers, dtype=np.float64))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(
+            cls._of_columns,
+            handler.generate_schema(cls._written),
+            serialization=core_schema.plain_serializer_function_ser_schema(cls.dump),
+        )
+
+
+class ValuationColumns(_Columns):
+    """Market values at the close of days, in columns.
+
+    Parameters
+    ----------
+    days : (n,) int64
+        Days since 1970-01-01, each once, in any order.
+    numbers : (n,) float64
+        Their values.
+    """
+
+    __slots__ = ()
+
+    _written = _Written.ValuationColumns
+    _column = "values"
+    _fewest, _most = 1, MAX_VALUATIONS
+    _day_once = True
+
+    @property
+    def values(self) -> list[float]:
+        """The values."""
+        found: list[float] = self._numbers.tolist()
+        return found
+
+    def valuations(self) -> Valuations:
+        """Return them in the order of their days, for the calculations."""
+        days, values = self._days, self._numbers
+        if not bool((days[1:] > days[:-1]).all()):
+            order = np.argsort(days, kind="stable")
+            days, values = days[order], values[order]
+        return Valuations.from_arrays(days, values)
+
+
+class CashFlowColumns(_Columns):
+    """External flows, in columns; several may share a day.
+
+    Parameters
+    ----------
+    days : (n,) int64
+        Days since 1970-01-01, in any order.
+    numbers : (n,) float64
+        Their amounts.
+    """
+
+    __slots__ = ()
+
+    _written = _Written.CashFlowColumns
+    _column = "amounts"
+    _fewest, _most = 0, MAX_CASH_FLOWS
+    _day_once = False
+
+    @classmethod
+    def none(cls) -> Self:
+        """Return no flows."""
+        return cls(np.empty(0, dtype=np.int64), np.empty(0))
+
+    @property
+    def amounts(self) -> list[float]:
+        """The amounts."""
+        found: list[float] = self._numbers.tolist()
+        return found
+
+    def flows(self) -> Flows:
+        """Return them in the order of their days, for the calculations."""
+        return Flows.from_arrays(self._days, self._numbers)
 
 
 # Tags stand in angle brackets so that a fault's path can leave them out: they are ours, not the user's.
@@ -222,16 +236,8 @@ def _shape(value: object) -> str:
     return _COLUMNS
 
 
-def _valuation_columns(points: list[_ValuationPoint]) -> ValuationColumns:
-    dates = [point.date for point in points]
-    _refuse_duplicates(dates)
-    return ValuationColumns.model_construct(dates=dates, values=[point.value for point in points])
-
-
-def _cash_flow_columns(points: list[_CashFlowPoint]) -> CashFlowColumns:
-    return CashFlowColumns.model_construct(
-        dates=[point.date for point in points], amounts=[point.amount for point in points]
-    )
+def _one_stands_twice(days: DayArray) -> bool:
+    return not bool((days[1:] > days[:-1]).all()) and np.unique(days).size < days.size
 
 
 def _refuse_duplicates(dates: list[date]) -> None:
@@ -263,7 +269,7 @@ else:
         Annotated[
             list[_ValuationPoint],
             Field(min_length=1, max_length=MAX_VALUATIONS),
-            AfterValidator(_valuation_columns),
+            WrapValidator(ValuationColumns._of_points),
             Tag(_POINTS),
         ]
         | Annotated[ValuationColumns, Tag(_COLUMNS)]
@@ -275,7 +281,7 @@ else:
         Annotated[
             list[_CashFlowPoint],
             Field(max_length=MAX_CASH_FLOWS),
-            AfterValidator(_cash_flow_columns),
+            WrapValidator(CashFlowColumns._of_points),
             Tag(_POINTS),
         ]
         | Annotated[CashFlowColumns, Tag(_COLUMNS)]

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeSerializer
 from botocore.exceptions import ClientError
 
 from common.calculations import Reason
@@ -22,6 +22,7 @@ from common.stores.ports import JsonObject, ResultKey, WriteReport
 from common.warm import kept
 
 if TYPE_CHECKING:
+    from boto3.dynamodb.types import TypeSerializer
     from mypy_boto3_dynamodb import DynamoDBClient
 
 RESULT_TABLE: dict[str, Any] = {
@@ -45,8 +46,6 @@ OPTIONAL_ATTRIBUTES = (*FIRST_PERIOD_METRICS, "benchmark_id", "currency", "clien
 WRITERS = 8
 # A number has 38 digits, which a float64 never needs, and lies between 1E-130 and 9.99E+125.
 SMALLEST_NUMBER, LARGEST_NUMBER = 1e-130, 9.9e125
-
-_serializer = TypeSerializer()
 
 
 class DynamoDBResultStore:
@@ -233,7 +232,15 @@ def timestamp(moment: datetime) -> str:
 
 
 def _item(row: ResultRow, run: Run) -> Item:
-    return {name: _serializer.serialize(_decimals(value)) for name, value in stored_row(row, run).items()}
+    serialize = _serializer().serialize
+    return {name: serialize(_decimals(value)) for name, value in stored_row(row, run).items()}
+
+
+@cache
+def _serializer() -> "TypeSerializer":
+    from boto3.dynamodb.types import TypeSerializer  # noqa: PLC0415 - imports all of boto3; a client does so anyway
+
+    return TypeSerializer()
 
 
 def _decimals(value: Any) -> Any:

@@ -5,10 +5,11 @@ Importing this module imports moto and boto3, which takes half a second: import 
 
 import logging
 import os
+import resource
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from types import SimpleNamespace, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -19,7 +20,9 @@ from moto import mock_aws
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
+from workflows.local.interpreter import quick_interpreter
 from workflows.local.lambda_host import ACCOUNT, REGION, LambdaHost
+from workflows.local.map_runs import map_runs
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -49,6 +52,9 @@ _CREDENTIALS: Final[Mapping[str, str | None]] = {
     "POWERTOOLS_METRICS_DISABLED": "true",
     "POWERTOOLS_TRACE_DISABLED": "true",
 }
+
+# The batches of a fleet run would fill the memory; an object on disk is an open file.
+_OBJECTS_ON_DISK: Final = {"MOTO_S3_DEFAULT_KEY_BUFFER_SIZE": str(16 * 1024)}
 
 _MOTO: Final[Any] = {
     "core": {
@@ -98,9 +104,12 @@ class LocalEngine:
         with ExitStack() as stack:
             stack.callback(_one_engine.release)
             stack.enter_context(environment_variables(_CREDENTIALS))
-            stack.enter_context(environment_variables({"NO_PROXY": _no_proxy()}))
+            stack.enter_context(environment_variables({"NO_PROXY": _no_proxy(), **_OBJECTS_ON_DISK}))
+            _allow_open_files()
             stack.enter_context(_quiet("moto", "werkzeug", "botocore", "urllib3"))
             stack.enter_context(_retry_clock(self._wait))
+            stack.enter_context(quick_interpreter())
+            stack.enter_context(map_runs())
             stack.enter_context(mock_aws(config=_MOTO))
             # moto put the default session aside and puts it back at the end.
             boto3.DEFAULT_SESSION = self.session = _EngineSession(self._host)
@@ -181,6 +190,13 @@ def _set_environment(values: Mapping[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+
+
+def _allow_open_files() -> None:
+    """Let the process have as many open files as it may."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # some systems call a limit infinite and take a finite one alone
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _no_proxy() -> str:

@@ -7,19 +7,13 @@ from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 from common.access import Scope
-from common.errors import InputNotFoundError, InvalidPortfolioError, InvalidRequestError, TransientError
+from common.errors import InputNotFoundError, InvalidPortfolioError, InvalidRequestError, TransientError, message_of
+from common.json_text import canonical_json
 from common.models.limits import STATE_PAYLOAD_BYTES
 from common.models.request import CalculationRequest
 from common.ownership import benchmark_named, files, look_up, named, unreadable
 from common.stores.botocore_errors import typed_errors
-from workflows.executions import (
-    Execution,
-    ExecutionConflictError,
-    ExecutionNotFoundError,
-    ExecutionStatus,
-    canonical_json,
-    message_of,
-)
+from workflows.executions import Execution, ExecutionConflictError, ExecutionNotFoundError, ExecutionStatus
 from workflows.staging import lighten
 from workflows.triggers.api.models import ExecutionFailure, ExecutionReport, ExecutionSummary, RequestFault
 from workflows.triggers.api.problems import ProblemError, ProblemType, missing, no_such

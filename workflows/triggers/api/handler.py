@@ -19,7 +19,6 @@ from common.observability import logger
 from workflows.triggers.api.admission import STAGE, Admitted, Request, admit
 from workflows.triggers.api.context import admitted_of, enter, request_of
 from workflows.triggers.api.gateway_responses import SECURITY_HEADERS
-from workflows.triggers.api.openapi import configure
 from workflows.triggers.api.operations import add_routes
 from workflows.triggers.api.problems import MEDIA_TYPE, ProblemError, ProblemType, invalid, no_such, problem_of
 from workflows.triggers.api.services import ApiServices, services
@@ -91,7 +90,6 @@ def resolver() -> APIGatewayRestResolver:
         response_validation_error_http_code=500,
         debug=False,
     )
-    configure(app)
     add_routes(app)
     app.use([_answer_unchanged])
     app.exception_handler(Exception)(partial(_answer_error, app))

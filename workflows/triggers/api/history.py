@@ -21,8 +21,8 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from common.errors import PerformanceCalculatorError
+from common.models.fields import LAST_DATE
 from common.models.results import EntityType
-from common.models.series import LAST_DATE
 from common.observability import logger
 from common.stores.ports import JsonObject, ResultKey, ResultStore, TimeSeriesReader
 from common.stores.timestream import FIRST_DATE

@@ -9,11 +9,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 
 from common.calculations import FlowTiming
 from common.models.books import Transaction
+from common.models.fields import IsoDate, StrictModel
 from common.models.identifiers import Identifier
 from common.models.request import PERIOD_PATTERN
 from common.models.results import CalculationMethod, EntityType, PeriodResult
-from common.models.series import IsoDate, StrictModel
-from workflows.executions import MAX_NAME_CHARACTERS, ExecutionStatus
+from workflows.execution_names import MAX_NAME_CHARACTERS
+from workflows.executions import ExecutionStatus
 from workflows.triggers.api.history import DEFAULT_POINTS, MAX_POINTS, HistorySource, Metric
 
 MAX_TRANSACTIONS: Final = 100

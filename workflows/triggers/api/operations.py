@@ -13,11 +13,11 @@ from aws_lambda_powertools.event_handler.openapi.params import Body
 from pydantic import ValidationError, WrapValidator
 
 from common.errors import Fault, InvalidRequestError
+from common.json_text import canonical_json
 from common.models.books import BookEntityType, EntityKey, every_digit, trade_date_fault
 from common.models.request import CalculationRequest, faults
 from common.ownership import Place, look_up
 from common.stores.ports import JsonObject
-from workflows.executions import canonical_json
 from workflows.triggers.api import openapi
 from workflows.triggers.api.admission import STAGE
 from workflows.triggers.api.calculations import report_execution, start_calculation

@@ -9,11 +9,11 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.content_types import APPLICATION_JSON
 
 from common.errors import Fault
+from common.json_text import canonical_json
 from common.models.books import BookEntityType, EntityKey
 from common.models.results import EntityType
 from common.stores.dynamodb import FIRST_PERIOD_METRICS
 from common.stores.ports import JsonObject
-from workflows.executions import canonical_json
 from workflows.triggers.api import openapi
 from workflows.triggers.api.admission import STAGE
 from workflows.triggers.api.context import caller_of, services_of
