@@ -9,9 +9,9 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from common.calculations import FlowTiming, TransactionType
+from common.models.fields import IsoDate, StrictModel, is_plain_number
 from common.models.identifiers import ClientIdentifier, Currency, Identifier
 from common.models.limits import MAX_AMOUNT, MAX_DAYS_AHEAD, MAX_QUANTITY_DIGITS
-from common.models.series import IsoDate, StrictModel, is_plain_number
 
 
 class BookEntityType(StrEnum):

@@ -7,20 +7,19 @@ from secrets import randbits
 from typing import Any
 
 from common.models.books import BookEntityType, Entity, EntityKey, Mark, SeriesKind, StoredEntity, Transaction
+from common.models.entity_table import ENTITY_ATTRIBUTES, INDEXED, mark_partition, projected
 from common.stores.dynamodb_items import Item
 from common.stores.series_chunks import Chunk
 
-CLIENT_INDEX, ACCOUNT_INDEX = "ClientIndex", "AccountIndex"
 
-
-def _index(name: str, attribute: str) -> dict[str, Any]:
+def _index(name: str) -> dict[str, Any]:
     return {
         "IndexName": name,
         "KeySchema": [
-            {"AttributeName": attribute, "KeyType": "HASH"},
+            {"AttributeName": INDEXED[name], "KeyType": "HASH"},
             {"AttributeName": "entity_type", "KeyType": "RANGE"},
         ],
-        "Projection": {"ProjectionType": "ALL"},
+        "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(projected(name))},
     }
 
 
@@ -30,21 +29,19 @@ ENTITY_TABLE: dict[str, Any] = {
         {"AttributeName": "entity_type", "KeyType": "RANGE"},
     ],
     "AttributeDefinitions": [
-        {"AttributeName": name, "AttributeType": "S"} for name in ("id", "entity_type", "client_id", "account_id")
+        {"AttributeName": name, "AttributeType": "S"} for name in ("id", "entity_type", *INDEXED.values())
     ],
-    "GlobalSecondaryIndexes": [_index(CLIENT_INDEX, "client_id"), _index(ACCOUNT_INDEX, "account_id")],
+    "GlobalSecondaryIndexes": [_index(name) for name in INDEXED],
     "BillingMode": "PAY_PER_REQUEST",
 }
 """The table, but for its name."""
 
-# An id has no `#`: neither a portfolio nor a transaction can be named so that its item is another's.
-MARKS = "#recalculation"
 ATTEMPT = ("executions", "attempts")
+# An id has no `#`: no transaction can be named so that its item is another's.
 TRANSACTION = "transaction#"
 STAMP, STAMPS = "stamp", "stamps"
 STAMP_BITS = 48
 
-ENTITY_ATTRIBUTES = ("client_id", "account_id", "name", "currency", "benchmark_id", "flow_timing")
 TRANSACTION_ATTRIBUTES = ("type", "trade_date", "amount", "quantity", "security_id", "counterparty_id")
 
 
@@ -87,11 +84,16 @@ def entity_attributes(entity: Entity) -> Item:
     return {name: {"S": value} for name, value in given.items()}
 
 
-def stored_entity(item: Item) -> StoredEntity:
-    """Return the entity of an item."""
+def entity(item: Item) -> Entity:
+    """Return the entity of an item, of the table or of an index."""
     given = {name: item[name]["S"] for name in ENTITY_ATTRIBUTES if name in item}
-    entity = Entity.model_validate({**given, "entity_type": sort_key(item), "entity_id": item["id"]["S"]})
-    return StoredEntity(entity, item["revision"]["S"], frozenset(item.get("security_ids", {}).get("SS", ())))
+    return Entity.model_validate({**given, "entity_type": sort_key(item), "entity_id": item["id"]["S"]})
+
+
+def stored_entity(item: Item) -> StoredEntity:
+    """Return the entity of an item of the table as it is stored."""
+    security_ids = frozenset(item.get("security_ids", {}).get("SS", ()))
+    return StoredEntity(entity(item), item["revision"]["S"], security_ids)
 
 
 def transaction_key(portfolio_id: str, transaction_id: str) -> Item:
@@ -145,7 +147,7 @@ def stored_chunk(item: Item) -> Chunk:
 
 def mark_key(portfolio_id: str) -> Item:
     """Return the key of a portfolio's mark."""
-    return key(MARKS, portfolio_id)
+    return key(mark_partition(portfolio_id), portfolio_id)
 
 
 def attempt(executions: Sequence[str], attempts: int) -> Item:

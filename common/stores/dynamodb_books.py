@@ -23,6 +23,7 @@ from common.models.books import (
     StoredEntity,
     Transaction,
 )
+from common.models.entity_table import ACCOUNT_INDEX, CLIENT_INDEX, ENTITY_ATTRIBUTES, INDEXED, MARK_PARTITIONS
 from common.stores import book_items, series_chunks
 from common.stores.book_changes import Changes, combine, compare, distinct
 from common.stores.book_items import ENTITY_TABLE
@@ -86,24 +87,24 @@ class DynamoDBBooks:
         found = map(book_items.stored_entity, self._get(map(book_items.entity_key, dict.fromkeys(keys))))
         return {each.entity.key: each for each in found}
 
-    def entities_of_client(self, client_id: str, entity_type: BookEntityType) -> Iterator[StoredEntity]:
+    def entities_of_client(self, client_id: str, entity_type: BookEntityType) -> Iterator[Entity]:
         """Yield a client's entities of one type, by id; one written a moment ago may be missing."""
-        yield from self._indexed(book_items.CLIENT_INDEX, "client_id", client_id, entity_type)
+        yield from self._indexed(CLIENT_INDEX, client_id, entity_type)
 
-    def portfolios_of_account(self, account_id: str) -> Iterator[StoredEntity]:
+    def portfolios_of_account(self, account_id: str) -> Iterator[Entity]:
         """Yield an account's portfolios, by id; one written a moment ago may be missing."""
-        yield from self._indexed(book_items.ACCOUNT_INDEX, "account_id", account_id, BookEntityType.PORTFOLIO)
+        yield from self._indexed(ACCOUNT_INDEX, account_id, BookEntityType.PORTFOLIO)
 
-    def all_entities(self, entity_type: BookEntityType) -> Iterator[StoredEntity]:
+    def all_entities(self, entity_type: BookEntityType) -> Iterator[Entity]:
         """Yield all entities of one type that belong to a client, in no order; a recent one may be missing."""
         # The index holds entities alone: a scan of it does not read transactions and series.
         pages = self._client.get_paginator("scan").paginate(
             TableName=self._table,
-            IndexName=book_items.CLIENT_INDEX,
+            IndexName=CLIENT_INDEX,
             FilterExpression="entity_type = :type",
             ExpressionAttributeValues={":type": {"S": entity_type.value}},
         )
-        yield from map(book_items.stored_entity, _items(pages))
+        yield from map(book_items.entity, _items(pages))
 
     def put_entity(self, entity: Entity) -> bool:
         """Write an entity, its attributes in the place of those it had; return whether that changed anything."""
@@ -153,8 +154,9 @@ class DynamoDBBooks:
         return series_chunks.valuations(self._chunks(SeriesKind.LEVEL, benchmark_id))
 
     def marks(self) -> Iterator[Mark]:
-        """Yield the portfolios whose results are out of date."""
-        yield from map(book_items.stored_mark, self._query("id = :id", {":id": book_items.MARKS}))
+        """Yield the portfolios whose results are out of date, in no order."""
+        for partition in MARK_PARTITIONS:
+            yield from map(book_items.stored_mark, self._query("id = :id", {":id": partition}))
 
     def start_mark(self, mark: Mark, executions: Sequence[str]) -> bool:
         """Note the executions of one more attempt at a mark, unless the portfolio was marked again since."""
@@ -209,7 +211,7 @@ class DynamoDBBooks:
                 condition = update.equal("revision", {"S": revision})
         attributes = book_items.entity_attributes(entity)
         update.set_all({**attributes, "revision": _fresh()})
-        update.remove_all(name for name in book_items.ENTITY_ATTRIBUTES if name not in attributes)
+        update.remove_all(name for name in ENTITY_ATTRIBUTES if name not in attributes)
         update_if(self._client, self._table, book_items.entity_key(entity.key), update, condition)
         return True
 
@@ -339,11 +341,11 @@ class DynamoDBBooks:
         )
         return _items(pages)
 
-    def _indexed(self, index: str, attribute: str, value: str, entity_type: BookEntityType) -> list[StoredEntity]:
+    def _indexed(self, index: str, value: str, entity_type: BookEntityType) -> list[Entity]:
         """Return the entities of one type under a key of an index, by id: the index itself keeps no order of them."""
-        condition = f"{attribute} = :value AND entity_type = :type"
+        condition = f"{INDEXED[index]} = :value AND entity_type = :type"
         items = self._query(condition, {":value": value, ":type": entity_type.value}, IndexName=index)
-        return sorted(map(book_items.stored_entity, items), key=lambda each: each.entity.entity_id)
+        return sorted(map(book_items.entity, items), key=lambda each: each.entity_id)
 
 
 def _items(pages: Iterable[Any]) -> Iterator[Item]:

@@ -262,7 +262,7 @@ class BookReader:
 
     def _portfolios_of(self, account: StoredEntity) -> Iterator[StoredEntity]:
         """Yield an account's portfolios as they are now: the index that lists them may be a moment late."""
-        keys = [each.entity.key for each in self._books.portfolios_of_account(account.entity.entity_id)]
+        keys = [each.key for each in self._books.portfolios_of_account(account.entity.entity_id)]
         found = self._books.entities(keys)
         for key in keys:
             stored = found.get(key)

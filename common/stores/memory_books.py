@@ -41,17 +41,17 @@ class InMemoryBooks:
         with self._lock:
             return {key: self._entities[key] for key in keys if key in self._entities}
 
-    def entities_of_client(self, client_id: str, entity_type: BookEntityType) -> Iterator[StoredEntity]:
+    def entities_of_client(self, client_id: str, entity_type: BookEntityType) -> Iterator[Entity]:
         """Yield a client's entities of one type, by id."""
-        return (each for each in self._by_id(entity_type) if each.entity.client_id == client_id)
+        return (each for each in self._by_id(entity_type) if each.client_id == client_id)
 
-    def portfolios_of_account(self, account_id: str) -> Iterator[StoredEntity]:
+    def portfolios_of_account(self, account_id: str) -> Iterator[Entity]:
         """Yield an account's portfolios, by id."""
-        return (each for each in self._by_id(BookEntityType.PORTFOLIO) if each.entity.account_id == account_id)
+        return (each for each in self._by_id(BookEntityType.PORTFOLIO) if each.account_id == account_id)
 
-    def all_entities(self, entity_type: BookEntityType) -> Iterator[StoredEntity]:
+    def all_entities(self, entity_type: BookEntityType) -> Iterator[Entity]:
         """Yield all entities of one type that belong to a client."""
-        return (each for each in self._by_id(entity_type) if each.entity.client_id is not None)
+        return (each for each in self._by_id(entity_type) if each.client_id is not None)
 
     def put_entity(self, entity: Entity) -> bool:
         """Write an entity; return whether that changed anything."""
@@ -122,7 +122,7 @@ class InMemoryBooks:
         return _valuations(self._days(SeriesKind.LEVEL, benchmark_id))
 
     def marks(self) -> Iterator[Mark]:
-        """Yield the portfolios whose results are out of date."""
+        """Yield the portfolios whose results are out of date, in no order."""
         with self._lock:
             return iter(list(self._marks.values()))
 
@@ -145,9 +145,9 @@ class InMemoryBooks:
             self._marks.pop(mark.portfolio_id, None)
             return True
 
-    def _by_id(self, entity_type: BookEntityType) -> list[StoredEntity]:
+    def _by_id(self, entity_type: BookEntityType) -> list[Entity]:
         with self._lock:
-            return [stored for key, stored in sorted(self._entities.items()) if key.entity_type == entity_type]
+            return [stored.entity for key, stored in sorted(self._entities.items()) if key.entity_type == entity_type]
 
     def _days(self, kind: SeriesKind, entity_id: str) -> list[DayValue]:
         with self._lock:

@@ -6,15 +6,14 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from common.models.entity_table import ACCOUNT_INDEX, CLIENT_INDEX, INDEXED, projected
 from infra.constructs.encryption import READ, WRITE_TABLE, EncryptionKey, allow, removal_policy
 from infra.settings import StageSettings
 
 _WRITES = frozenset({"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"})
 _S = dynamodb.AttributeType.STRING
 
-CLIENT_INDEX, ACCOUNT_INDEX = "ClientIndex", "AccountIndex"
-MARKS = "#recalculation"
-"""Partition of the book's marks: what the sweep may change, and all it may change."""
+__all__ = ["ACCOUNT_INDEX", "CLIENT_INDEX", "Table", "Tables"]
 
 
 class Table(Construct):
@@ -55,13 +54,14 @@ class Table(Construct):
         """The table's name."""
         return self.table.table_name
 
-    def add_index(self, name: str, partition_key: str, sort_key: str) -> None:
-        """Add an index that holds whole items."""
+    def add_index(self, name: str, partition_key: str, sort_key: str, attributes: Sequence[str]) -> None:
+        """Add an index that holds the keys and `attributes`."""
         self.table.add_global_secondary_index(
             index_name=name,
             partition_key=dynamodb.Attribute(name=partition_key, type=_S),
             sort_key=dynamodb.Attribute(name=sort_key, type=_S),
-            projection_type=dynamodb.ProjectionType.ALL,
+            projection_type=dynamodb.ProjectionType.INCLUDE,
+            non_key_attributes=list(attributes),
         )
 
     def allow(
@@ -70,15 +70,15 @@ class Table(Construct):
         actions: Sequence[str],
         *,
         index: str | None = None,
-        partition: str | None = None,
+        partitions: Sequence[str] = (),
     ) -> None:
-        """Let `grantee` call `actions` on the table, or on one of its indexes, or on one of its partitions.
+        """Let `grantee` call `actions` on the table, or on one of its indexes, or on some of its partitions.
 
         What a transaction does is permitted by the actions on its items.
         """
         named = [f"dynamodb:{action}" for action in actions]
         resource = self.table.table_arn if index is None else f"{self.table.table_arn}/index/{index}"
-        only = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [partition]}} if partition else None
+        only = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": list(partitions)}} if partitions else None
         allow(grantee, named, [resource], only)
         self._encryption.allow(grantee, "dynamodb", WRITE_TABLE if _WRITES & set(named) else READ)
 
@@ -100,6 +100,6 @@ class Tables(Construct):
         super().__init__(scope, construct_id)
         self.results = Table(self, "Results", settings, encryption, partition_key="id", sort_key="calculation_date")
         self.entities = Table(self, "Entities", settings, encryption, partition_key="id", sort_key="entity_type")
-        self.entities.add_index(CLIENT_INDEX, "client_id", "entity_type")
-        self.entities.add_index(ACCOUNT_INDEX, "account_id", "entity_type")
+        for index, attribute in INDEXED.items():
+            self.entities.add_index(index, attribute, "entity_type", projected(index))
         self.cache = Table(self, "Cache", settings, encryption, partition_key="id", time_to_live="expires_at")

@@ -34,6 +34,7 @@ from common.models.books import (
     StoredEntity,
     Transaction,
 )
+from common.models.entity_table import INDEXED, MARK_PARTITIONS, mark_partition
 from common.stores.dynamodb_books import ENTITY_TABLE, DynamoDBBooks, book_store
 from common.stores.memory_books import InMemoryBooks
 from common.stores.ports import Books, SeriesReport, TransactionReport
@@ -97,7 +98,7 @@ def marks(books: Books) -> dict[str, Mark]:
     return {mark.portfolio_id: mark for mark in books.marks()}
 
 
-def eventually(read: Callable[[], list[str]], expected: list[str]) -> None:
+def eventually(read: Callable[[], list[Any]], expected: list[Any]) -> None:
     """Poll an index, which lags behind its table, until it has what is expected."""
     found = read()
     for _ in range(POLLS):
@@ -107,8 +108,8 @@ def eventually(read: Callable[[], list[str]], expected: list[str]) -> None:
     assert found == expected
 
 
-def ids(stored: Iterator[StoredEntity]) -> list[str]:
-    return [each.entity.entity_id for each in stored]
+def ids(found: Iterator[Entity]) -> list[str]:
+    return [each.entity_id for each in found]
 
 
 @lru_cache
@@ -260,15 +261,21 @@ class TestEntities:
         assert ids(books.entities_of_client("acme", BookEntityType.SECURITY)) == []
         assert ids(books.entities_of_client("nobody", BookEntityType.PORTFOLIO)) == []
 
-    def test_an_index_tells_the_revision_too(self, books: Books) -> None:
-        books.put_entity(entity())
-        books.record("growth", [buy("t-1", "AAPL")])
-        revision = head(books).revision
-        eventually(
-            lambda: [each.revision for each in books.entities_of_client("acme", BookEntityType.PORTFOLIO)], [revision]
+    def test_a_list_tells_the_whole_entity(self, books: Books) -> None:
+        given = entity(
+            account_id="a-1",
+            name="Growth, not value",
+            currency="EUR",
+            benchmark_id="SPX",
+            flow_timing=FlowTiming.START_OF_DAY,
         )
-        (found,) = books.entities_of_client("acme", BookEntityType.PORTFOLIO)
-        assert found == head(books)
+        assert given.model_fields_set == Entity.model_fields.keys()
+        books.put_entity(given)
+        books.record("growth", [buy("t-1", "AAPL")])
+        books.write_series(SeriesKind.VALUATION, "growth", day_values(2))
+        eventually(lambda: list(books.entities_of_client("acme", BookEntityType.PORTFOLIO)), [given])
+        eventually(lambda: list(books.portfolios_of_account("a-1")), [given])
+        eventually(lambda: list(books.all_entities(BookEntityType.PORTFOLIO)), [given])
 
     def test_an_account_has_its_portfolios(self, books: Books) -> None:
         books.put_entity(entity(EntityKey(BookEntityType.ACCOUNT, "a-1"), account_id="a-1"))
@@ -289,6 +296,70 @@ class TestEntities:
         eventually(lambda: sorted(ids(books.all_entities(BookEntityType.PORTFOLIO))), ["growth", "theirs"])
         eventually(lambda: ids(books.all_entities(BookEntityType.SECURITY)), ["own"])
         assert ids(books.all_entities(BookEntityType.BENCHMARK)) == []
+
+
+def _indexed_items(books: DynamoDBBooks, index: str) -> list[Any]:
+    found: list[Any] = books._client.scan(TableName=books._table, IndexName=index)["Items"]  # what no reader shows
+    return found
+
+
+class TestIndexes:
+    """All entities of one client, or one account, are in one partition of an index: 1,000 writes a second."""
+
+    @pytest.mark.parametrize("index", INDEXED)
+    def test_what_belongs_to_an_entity_changes_nothing_of_it(self, dynamodb_books: DynamoDBBooks, index: str) -> None:
+        books = dynamodb_books
+        books.put_entity(entity(account_id="a-1", name="Growth", currency="EUR"))
+        known = {
+            "id": {"S": "growth"},
+            "entity_type": {"S": "portfolio"},
+            "client_id": {"S": "acme"},
+            "account_id": {"S": "a-1"},
+            "name": {"S": "Growth"},
+            "currency": {"S": "EUR"},
+        }
+        eventually(lambda: _indexed_items(books, index), [known])
+        before = head(books)
+        books.write_series(SeriesKind.VALUATION, "growth", day_values(2))
+        books.record("growth", [buy("t-1", "AAPL")])
+        assert head(books).revision != before.revision
+        assert _indexed_items(books, index) == [known]
+        # An index lags; once it has this change, it has had the others before it.
+        books.put_entity(entity(account_id="a-1", name="Value", currency="EUR"))
+        eventually(lambda: _indexed_items(books, index), [{**known, "name": {"S": "Value"}}])
+
+    def test_only_a_change_of_the_entity_itself_is_a_write_of_an_index(self, extenddb_books: DynamoDBBooks) -> None:
+        """With what ExtendDB says of a single write: of those of a transaction it leaves the indexes out."""
+        books, client = extenddb_books, extenddb_books._client
+        books.put_entity(entity(account_id="a-1"))
+        changed = _requests(client, "TransactWriteItems")
+        books.write_series(SeriesKind.VALUATION, "growth", day_values(2))
+        books.record("growth", [buy("t-1", "AAPL")])
+        heads = [each["Update"] for request in changed for each in request["TransactItems"] if _of_growth(each)]
+        assert len(heads) == 2
+
+        def units(update: Any) -> dict[str, float]:
+            update.pop("ConditionExpression", None)
+            told: Any = client.update_item(**update, ReturnConsumedCapacity="INDEXES")["ConsumedCapacity"]
+            indexes = told.get("GlobalSecondaryIndexes", {})
+            return {"table": told["Table"]["CapacityUnits"]} | {
+                name: each["CapacityUnits"] for name, each in indexes.items()
+            }
+
+        for each in heads:
+            assert units(each) == {"table": 1.0}
+        renamed = {
+            "TableName": books._table,
+            "Key": heads[0]["Key"],
+            "UpdateExpression": "SET #name = :name",
+            "ExpressionAttributeNames": {"#name": "name"},
+            "ExpressionAttributeValues": {":name": {"S": "Value"}},
+        }
+        assert units(renamed) == {"table": 1.0, **dict.fromkeys(INDEXED, 1.0)}
+
+
+def _of_growth(write: Any) -> bool:
+    return "Update" in write and write["Update"]["Key"]["id"]["S"] == "growth"
 
 
 class TestTransactions:
@@ -445,6 +516,29 @@ class TestMarks:
         assert list(books.marks()) == []
         # What a caller tries again, because it did not hear the answer, is gone too.
         assert books.clear_mark(present) is True
+
+    def test_many_are_all_told_started_and_cleared(self, books: Books) -> None:
+        names = [f"p-{number:02}" for number in range(40)]
+        for name in names:
+            books.put_entity(entity(EntityKey(BookEntityType.PORTFOLIO, name)))
+            books.record(name, [deposit(portfolio_id=name)])
+        found = list(books.marks())
+        assert sorted(mark.portfolio_id for mark in found) == names
+        assert all(books.start_mark(mark, [f"again-{mark.portfolio_id}"]) for mark in found)
+        assert {name: mark.executions for name, mark in marks(books).items()} == {
+            name: (f"again-{name}",) for name in names
+        }
+        assert all(books.clear_mark(mark) for mark in found[1:])
+        assert marks(books).keys() == {found[0].portfolio_id}
+
+    def test_they_do_not_share_a_partition(self, moto_client: Any, moto_books: DynamoDBBooks) -> None:
+        for number in range(40):
+            moto_books.put_entity(entity(EntityKey(BookEntityType.PORTFOLIO, f"p-{number}")))
+            moto_books.record(f"p-{number}", [deposit(portfolio_id=f"p-{number}")])
+        items = moto_client.scan(TableName=TABLE, FilterExpression="attribute_exists(marked_at)")["Items"]
+        found = {item["entity_type"]["S"]: item["id"]["S"] for item in items}
+        assert found == {f"p-{number}": mark_partition(f"p-{number}") for number in range(40)}
+        assert len(set(found.values())) > len(MARK_PARTITIONS) / 2
 
     def test_a_portfolio_is_marked_anew_after_a_recalculation(self, books: Books) -> None:
         books.put_entity(entity())
