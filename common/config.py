@@ -20,7 +20,10 @@ class FunctionSettings(BaseModel):
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """Read the settings from `environ`, the process's own when None."""
-        return cls.model_validate(dict(os.environ if environ is None else environ))
+        given = os.environ if environ is None else environ
+        # Not all of it: what else stands in the environment costs more to copy than the settings to validate.
+        names = [field.alias for field in cls.model_fields.values() if field.alias]
+        return cls.model_validate({name: given[name] for name in names if name in given})
 
     @classmethod
     def from_env_if_set(cls, environ: Mapping[str, str] | None = None) -> Self | None:
@@ -35,6 +38,9 @@ class PayloadSettings(FunctionSettings):
 
     bucket: str = Field(alias="PAYLOAD_BUCKET")
     s3_endpoint: str | None = Field(None, alias="AWS_ENDPOINT_URL_S3")
+    local_files: bool = Field(
+        default=False, alias="LOCAL_FILES", description="whether a manifest may be a file of this machine; on a laptop"
+    )
 
 
 class ResultStoreSettings(FunctionSettings):
@@ -79,10 +85,16 @@ class AuthorizerSettings(FunctionSettings):
 
 
 class ExecutionSettings(FunctionSettings):
-    """The state machine that triggers start."""
+    """The state machine that triggers start: that of the calculation."""
 
     state_machine_arn: str = Field(alias="STATE_MACHINE_ARN")
     stepfunctions_endpoint: str | None = Field(None, alias="AWS_ENDPOINT_URL_SFN")
+
+
+class FleetSettings(ExecutionSettings):
+    """The state machine of fleet runs."""
+
+    state_machine_arn: str = Field(alias="FLEET_STATE_MACHINE_ARN")
 
 
 class QueueSettings(FunctionSettings):

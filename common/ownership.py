@@ -10,7 +10,7 @@ from common.access import Buckets, Scope
 from common.errors import Fault
 from common.models.books import BookEntityType, Entity, EntityKey
 from common.models.request import CalculationRequest, PortfolioInput
-from common.models.series import Source
+from common.models.sources import Source
 from common.stores.ports import Books
 
 

@@ -21,9 +21,14 @@ def never_ending(monkeypatch: Any) -> Iterator[ExecutionClient]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     with mock_aws():
-        client = boto3.client("stepfunctions")
-        arn = client.create_state_machine(name="calculation", definition=DEFINITION, roleArn=ROLE_ARN)
-        yield ExecutionClient(client, arn["stateMachineArn"])
+        yield never_ending_machine("calculation")
+
+
+def never_ending_machine(name: str) -> ExecutionClient:
+    """Return the executions of one more state machine of the same kind; that of the name where there is one."""
+    client = boto3.client("stepfunctions")
+    arn = client.create_state_machine(name=name, definition=DEFINITION, roleArn=ROLE_ARN)["stateMachineArn"]
+    return ExecutionClient(client, arn)
 
 
 def stop_all(executions: ExecutionClient) -> None:

@@ -5,6 +5,7 @@ the execution; objects are named by their content, so that a repeated run puts t
 """
 
 import hashlib
+import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import Any, BinaryIO, NamedTuple
 
 from common.access import staged_prefix
 from common.errors import Fault, InvalidRequestError
+from common.json_text import canonical_json
+from common.models.fleet import FleetRequest
 from common.models.limits import MAX_SOURCE_BYTES, STATE_BUDGET_BYTES
 from common.models.request import CalculationRequest
-from common.models.series import LOCAL_SOURCES, Source, SourceFormat
+from common.models.sources import LOCAL_SOURCES, Source, SourceFormat
 from common.stores.ports import PayloadStore
-from workflows.executions import canonical_json
 
 JsonObject = dict[str, Any]
 
@@ -81,6 +83,65 @@ def stage(checked: JsonObject, base: Path, payloads: PayloadStore, bucket: str) 
     return Staged(checked, origins)
 
 
+def check_fleet(document: object, base: Path) -> JsonObject:
+    """Return the request of a fleet run as an execution has it, its references still those of the user.
+
+    Raises
+    ------
+    InvalidRequestError
+        With every fault of the request, or every file that cannot be read.
+    """
+    request = FleetRequest.parse(document, local_sources=True)
+    checked: JsonObject = request.model_dump(mode="json", exclude_none=True)
+    faults = []
+    if request.manifest and not request.manifest.source.startswith("s3://"):
+        try:
+            _open_regular(base / request.manifest.source).close()
+        except OSError as error:
+            faults.append(Fault("$.manifest.source", f"{request.manifest.source}: {error.strerror or error}"))
+    _each_file(checked, lambda source, _: open_source(base / source.source).close(), faults)
+    return checked
+
+
+def stage_fleet(checked: JsonObject, base: Path, payloads: PayloadStore, bucket: str, *, elsewhere: bool) -> JsonObject:
+    """Let a function read what the request of a fleet run refers to on this machine.
+
+    Parameters
+    ----------
+    checked, base
+        As from `check_fleet`; `checked` is changed in place.
+    payloads, bucket
+        Where files go, and the name of the bucket behind it.
+    elsewhere
+        Whether the functions run elsewhere: the manifest is put there then. On this machine it is read where it is,
+        but for a run that is bound to a client.
+    """
+    manifest = checked.get("manifest", {})
+    if manifest and not manifest["source"].startswith("s3://"):
+        path = (base / manifest["source"]).resolve()
+        # Of what is not in a bucket, a run that is bound to a client reads nothing.
+        put_there = elsewhere or bool(checked.get("client_id"))
+        manifest["source"] = _put_manifest(path, payloads, bucket, checked) if put_there else str(path)
+
+    def put_file(source: Source, place: _Place) -> None:
+        with open_source(base / source.source) as file:
+            uri = _put(file.read(), source.resolved_format, payloads, bucket, checked.get("client_id"))
+            place.holder[place.field] = {"source": uri}
+
+    _each_file(checked, put_file)
+    return checked
+
+
+def _put_manifest(path: Path, payloads: PayloadStore, bucket: str, checked: JsonObject) -> str:
+    kind = Source.model_validate(checked["manifest"], context={LOCAL_SOURCES: True}).resolved_format
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        key = f"{staged_prefix(checked.get('client_id'))}{digest}.{kind}"
+        payloads.put_file(key, file)
+    return f"s3://{bucket}/{key}"
+
+
 def lighten(checked: JsonObject, payloads: PayloadStore, bucket: str) -> JsonObject:
     """Return the request with its longest histories on S3, so that it fits into an execution's input.
 
@@ -118,9 +179,9 @@ class _Place(NamedTuple):
         return source
 
 
-def _each_file(request: JsonObject, use: Callable[[Source, _Place], None]) -> None:
+def _each_file(request: JsonObject, use: Callable[[Source, _Place], None], faults: list[Fault] | None = None) -> None:
     """Call `use` for every reference to a local file, and tell all that could not be read together."""
-    faults = []
+    faults = [] if faults is None else faults
     for place in _places(request):
         if place.source is None or place.source.startswith("s3://"):
             continue
@@ -168,9 +229,14 @@ def open_source(path: Path) -> BinaryIO:
     OSError
         It cannot be read, is no regular file, or is larger than a function would take.
     """
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError("is not a file")  # to open a pipe would wait for its other end
-    if found.st_size > MAX_SOURCE_BYTES:
+    file = _open_regular(path)
+    if os.fstat(file.fileno()).st_size > MAX_SOURCE_BYTES:
+        file.close()
         raise OSError(f"is larger than {MAX_SOURCE_BYTES // 1024 // 1024} MiB")
+    return file
+
+
+def _open_regular(path: Path) -> BinaryIO:
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("is not a file")  # to open a pipe would wait for its other end
     return path.open("rb")

@@ -16,8 +16,23 @@ DEFAULT_CONCURRENCY = 10
 # every one of them to be tried eight times.
 MAX_PORTFOLIOS = 500
 MAX_PERIODS = 32
+
+# A fleet run. A result of eight periods takes 9 to 12 KB: of 20, each still fits into its share of the state, so that
+# none of them has to go through S3.
+DEFAULT_BATCH_SIZE = 20
+# A distributed Map runs 10,000 children at a time; each calculates as many portfolios at a time as it is told. Their
+# product is what CalculatePortfolio has to run at once: more small steps side by side take half the time of fewer
+# large ones (docs/scale.md).
+MAX_CONCURRENT_BATCHES = 10_000
+DEFAULT_CONCURRENT_BATCHES = 100
+DEFAULT_BATCH_CONCURRENCY = 4
+DEFAULT_TOLERATED_FAILURE_PERCENTAGE = 25.0
+MAX_MANIFEST_LINE_BYTES = 16 * 1024 * 1024
+# What a task gathers is kept in memory up to this, and beyond it on disk.
+SPOOLED_BYTES = 16 * 1024 * 1024
 MAX_VALUATIONS = 40_000  # a century and a half of days
 MAX_CASH_FLOWS = 40_000
+FIRST_YEAR, LAST_YEAR = 1900, 2199  # of any date: earlier ones are not on record, later ones are slips
 MAX_ID_CHARACTERS = 64
 MAX_AMOUNT = 1e15  # float64 keeps a hundredth of it
 MAX_SOURCE_BYTES = 256 * 1024 * 1024

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import date
+from io import BytesIO
 from threading import Lock
+from typing import BinaryIO
 
 from common.errors import InputNotFoundError, InvalidPortfolioError
 from common.models.results import EntityType, ResultRow, Run
@@ -84,3 +86,15 @@ class InMemoryPayloadStore:
         if len(body) > max_bytes:
             raise InvalidPortfolioError(f"{uri}: larger than {max_bytes // 1024 // 1024} MiB")
         return body
+
+    def open_uri(self, uri: str) -> BinaryIO:
+        """Open the object that `s3://bucket/key` names."""
+        return BytesIO(self.get(uri))
+
+    def put_file(self, key: str, file: BinaryIO) -> None:
+        """Store what `file` holds."""
+        self.objects[key] = file.read()
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Yield the keys that begin with `prefix`; not those of other buckets."""
+        return (key for key in sorted(self.objects) if key.startswith(prefix) and not key.startswith("s3://"))

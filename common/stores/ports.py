@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from common.calculations import PriceHistory, Valuations
 from common.models.books import BookEntityType, DayValue, Entity, EntityKey, Mark, SeriesKind, StoredEntity, Transaction
@@ -121,6 +121,15 @@ class PayloadStore(Protocol):
             It is larger than `max_bytes`.
         """
 
+    def open_uri(self, uri: str) -> BinaryIO:
+        """Open the object an `s3://bucket/key` names, to be read from its beginning to its end and closed."""
+
+    def put_file(self, key: str, file: BinaryIO) -> None:
+        """Store what `file` holds from where it stands, of any length, replacing what is there."""
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Yield the keys of the store's own bucket that begin with `prefix`, in their order."""
+
 
 class TimeSeriesReader(Protocol):
     """SQL over the time-series store."""
@@ -183,13 +192,15 @@ class Books(Protocol):
     def entities(self, keys: Sequence[EntityKey]) -> dict[EntityKey, StoredEntity]:
         """Return the entities of `keys`, consistently; a missing one is absent."""
 
-    def entities_of_client(self, client_id: str, entity_type: BookEntityType) -> Iterator[StoredEntity]:
+    # The lists are a moment late, so they tell no revision: whoever calculates asks `entities` for it.
+
+    def entities_of_client(self, client_id: str, entity_type: BookEntityType) -> Iterator[Entity]:
         """Yield a client's entities of one type, by id; one written a moment ago may be missing."""
 
-    def portfolios_of_account(self, account_id: str) -> Iterator[StoredEntity]:
+    def portfolios_of_account(self, account_id: str) -> Iterator[Entity]:
         """Yield an account's portfolios, by id; one written a moment ago may be missing."""
 
-    def all_entities(self, entity_type: BookEntityType) -> Iterator[StoredEntity]:
+    def all_entities(self, entity_type: BookEntityType) -> Iterator[Entity]:
         """Yield all entities of one type that belong to a client, in no order; a recent one may be missing."""
 
     def put_entity(self, entity: Entity) -> bool:
@@ -234,7 +245,7 @@ class Books(Protocol):
         """Return all levels of a benchmark."""
 
     def marks(self) -> Iterator[Mark]:
-        """Yield the portfolios whose results are out of date."""
+        """Yield the portfolios whose results are out of date, in no order."""
 
     def start_mark(self, mark: Mark, executions: Sequence[str]) -> bool:
         """Note the executions of one more attempt at a mark, unless the portfolio was marked again since.

@@ -1,6 +1,9 @@
 """`PayloadStore` on S3."""
 
-from typing import TYPE_CHECKING
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from common.config import PayloadSettings
 from common.errors import InputNotFoundError, InvalidPortfolioError
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
 # Three attempts of at most 10 s each end well within a function's 60 s.
 PATIENCE = Patience(attempts=3, connect_seconds=3, read_seconds=10)
 CONNECTIONS = 32
+# Of a file that is read piece by piece: a request for each.
+STREAM_BYTES = 8 * 1024 * 1024
 
 
 class S3PayloadStore:
@@ -43,18 +48,77 @@ class S3PayloadStore:
 
     def get_uri(self, uri: str, *, max_bytes: int, version: str | None = None) -> bytes:
         """Return the object that `s3://bucket/key` names, or a version of it, unless it is larger than `max_bytes`."""
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
-        try:
+        bucket, key = _parts(uri)
+        with _told_by_uri(bucket, key):
+            if version is None:
+                answer = self._client.get_object(Bucket=bucket, Key=key)
+            else:
+                answer = self._client.get_object(Bucket=bucket, Key=key, VersionId=version)
+            if answer["ContentLength"] > max_bytes:
+                raise InvalidPortfolioError(f"{uri}: larger than {max_bytes // 1024 // 1024} MiB")
+            return answer["Body"].read()
+
+    def open_uri(self, uri: str) -> BinaryIO:
+        """Open the object that `s3://bucket/key` names; a connection that breaks on the way is taken up again."""
+        return io.BufferedReader(_S3Stream(self._client, *_parts(uri)), STREAM_BYTES)
+
+    def put_file(self, key: str, file: BinaryIO) -> None:
+        """Store what `file` holds, in parts where it is long."""
+        with typed_errors("S3"):
+            self._client.upload_fileobj(Bucket=self._bucket, Key=key, Fileobj=file)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Yield the keys that begin with `prefix`."""
+        pages = iter(self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix))
+        while True:
             with typed_errors("S3"):
-                if version is None:
-                    answer = self._client.get_object(Bucket=bucket, Key=key)
-                else:
-                    answer = self._client.get_object(Bucket=bucket, Key=key, VersionId=version)
-                if answer["ContentLength"] > max_bytes:
-                    raise InvalidPortfolioError(f"{uri}: larger than {max_bytes // 1024 // 1024} MiB")
-                return answer["Body"].read()
-        except InputNotFoundError:
-            raise InputNotFoundError(f"{uri}: there is no such object, or it may not be read") from None
+                page = next(pages, None)
+            if page is None:
+                return
+            yield from (each["Key"] for each in page.get("Contents", ()))
+
+
+class _S3Stream(io.RawIOBase):
+    """An object read by ranges, each a request of its own with its own retries, all of the same version of it."""
+
+    def __init__(self, client: "S3Client", bucket: str, key: str) -> None:
+        self._client, self._bucket, self._key = client, bucket, key
+        with _told_by_uri(bucket, key):
+            head = client.head_object(Bucket=bucket, Key=key)
+        self._size, self._etag, self._at = head["ContentLength"], head["ETag"], 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = min(len(buffer), self._size - self._at)
+        if wanted <= 0:
+            return 0
+        with _told_by_uri(self._bucket, self._key):
+            answer = self._client.get_object(
+                Bucket=self._bucket,
+                Key=self._key,
+                Range=f"bytes={self._at}-{self._at + wanted - 1}",
+                IfMatch=self._etag,
+            )
+            body = answer["Body"].read()
+        buffer[: len(body)] = body
+        self._at += len(body)
+        return len(body)
+
+
+def _parts(uri: str) -> tuple[str, str]:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+@contextmanager
+def _told_by_uri(bucket: str, key: str) -> Iterator[None]:
+    try:
+        with typed_errors("S3"):
+            yield
+    except InputNotFoundError:
+        raise InputNotFoundError(f"s3://{bucket}/{key}: there is no such object, or it may not be read") from None
 
 
 @kept

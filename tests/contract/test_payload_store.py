@@ -1,6 +1,8 @@
 """One suite for every `PayloadStore`: the fake and S3 on moto."""
 
 from collections.abc import Iterator
+from contextlib import closing
+from io import BytesIO
 from typing import Any
 
 import boto3
@@ -81,6 +83,55 @@ def test_a_version_of_an_object(versions: tuple[PayloadStore, list[str]]) -> Non
 def test_an_object_that_is_too_large(store: PayloadStore) -> None:
     with pytest.raises(InvalidPortfolioError, match="larger than"):
         store.get_uri("s3://theirs/a/b.csv", max_bytes=5)
+
+
+def test_a_file_is_stored_from_where_it_stands_and_stays_open(store: PayloadStore) -> None:
+    file = BytesIO(b"0123456789")
+    file.seek(4)
+    store.put_file("inputs/file", file)
+    assert store.get("inputs/file") == b"456789"
+
+
+def test_an_object_is_read_piece_by_piece(store: PayloadStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.stores.s3.STREAM_BYTES", 7)
+    body = b"".join(b"%d\n" % number for number in range(1000))
+    store.put("inputs/lines", body)
+    uri = f"s3://{BUCKET}/inputs/lines" if isinstance(store, S3PayloadStore) else "inputs/lines"
+    with closing(store.open_uri(uri)) as file:
+        assert list(file) == body.splitlines(keepends=True)
+    store.put("inputs/lines", b"")
+    with closing(store.open_uri(uri)) as file:
+        assert file.read() == b""
+
+
+def test_what_is_not_there_cannot_be_opened(store: PayloadStore) -> None:
+    with pytest.raises(InputNotFoundError, match=r"s3://theirs/none: there is no such object"):
+        store.open_uri("s3://theirs/none")
+
+
+def test_keys_are_told_in_their_order(store: PayloadStore) -> None:
+    for key in ("b/2", "b/1", "a", "c"):
+        store.put(key, b"")
+    assert list(store.keys("b/")) == ["b/1", "b/2"]
+    assert list(store.keys("none/")) == []
+
+
+def test_more_keys_than_a_page_has(s3: Any) -> None:
+    store = S3PayloadStore(s3, BUCKET)
+    for number in range(1001):
+        store.put(f"many/{number:04}", b"")
+    assert len(list(store.keys("many/"))) == 1001
+
+
+def test_an_object_that_is_replaced_while_it_is_read_is_told(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.stores.s3.STREAM_BYTES", 4)
+    store = S3PayloadStore(s3, BUCKET)
+    store.put("inputs/lines", b"one\ntwo\n")
+    with closing(store.open_uri(f"s3://{BUCKET}/inputs/lines")) as file:
+        assert file.readline() == b"one\n"
+        store.put("inputs/lines", b"1\n2\n3\n4\n")
+        with pytest.raises(StoreError, match="PreconditionFailed"):
+            file.read()
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from common.access import Buckets
+from common.models.fleet import FleetRequest
 from common.stores.memory import InMemoryPayloadStore
 from tests.executions import never_ending
 from workflows.executions import ExecutionClient
@@ -46,7 +48,9 @@ def received(
     made = made or event()
     uri = f"s3://{made['detail']['bucket']['name']}/{made['detail']['object']['key']}"
     payloads = InMemoryPayloadStore({uri: body if isinstance(body, bytes) else json.dumps(body).encode()})
-    report = manifest_upload.handler(made, None, buckets=BUCKETS, payloads=payloads, executions=executions)
+    report = manifest_upload.handler(
+        made, None, buckets=BUCKETS, payloads=payloads, executions=executions, fleet=executions
+    )
     return report, payloads
 
 
@@ -80,7 +84,9 @@ def test_a_manifest_is_read_in_the_version_of_its_event(executions: ExecutionCli
     payloads = InMemoryPayloadStore({name: body.encode() for name, body in {**objects, uri: newest}.items()})
     for number, (version, ids) in enumerate(versions.items()):
         made = event(sequencer=str(number), version=version)
-        report = manifest_upload.handler(made, None, buckets=BUCKETS, payloads=payloads, executions=executions)
+        report = manifest_upload.handler(
+            made, None, buckets=BUCKETS, payloads=payloads, executions=executions, fleet=executions
+        )
         assert report["status"] == "STARTED"
         assert executions.describe(report["execution"]).input["entity_ids"] == ids
 
@@ -91,9 +97,10 @@ def test_another_upload_of_the_same_file_is_another_run(executions: ExecutionCli
     assert first["execution"] != second["execution"]
 
 
-@pytest.mark.parametrize("name", ["p.jsonl", "p.csv", "p.parquet"])
+@pytest.mark.parametrize("name", ["p.jsonl", "p.csv"])
 def test_portfolios_with_their_data_are_a_manifest_too(executions: ExecutionClient, name: str) -> None:
-    report, payloads = received(executions, b"not read here", event(f"manifests/acme/{name}"))
+    report, payloads = received(executions, b"neither of both", event(f"manifests/acme/{name}"))
+    assert report["state_machine"] == "performance-calculation"
     found = executions.describe(report["execution"]).input
     assert found["portfolios"] == {"source": f"s3://uploads/manifests/acme/{name}"}
     assert found["client_id"] == "acme"
@@ -143,7 +150,9 @@ def test_a_wrong_manifest_starts_nothing_and_says_why(
 
 def test_a_manifest_that_is_gone_again_is_rejected(executions: ExecutionClient) -> None:
     payloads = InMemoryPayloadStore()
-    report = manifest_upload.handler(event(), None, buckets=BUCKETS, payloads=payloads, executions=executions)
+    report = manifest_upload.handler(
+        event(), None, buckets=BUCKETS, payloads=payloads, executions=executions, fleet=executions
+    )
     assert report["status"] == "REJECTED"
 
 
@@ -158,3 +167,50 @@ def test_a_large_manifest_leaves_its_histories_below_the_client_s_prefix(executi
     assert [key.rsplit("/", 1)[0] for key in staged] == ["inputs/acme"]
     source = executions.describe(report["execution"]).input["portfolios"][0]["valuations"]["source"]
     assert source == f"s3://payloads/{staged[0]}"
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("p.parquet", b"not read here"),
+        ("ids.csv", b"entity_id\ngrowth\n"),
+        ("ids.jsonl", b'{"entity_id": "growth"}\n'),
+        ("many.jsonl", b"{}\n" * 501),
+    ],
+)
+def test_what_a_calculation_does_not_take_is_a_fleet_run(executions: ExecutionClient, name: str, body: bytes) -> None:
+    report, _ = received(executions, body, event(f"manifests/acme/{name}"))
+    assert (report["status"], report["state_machine"]) == ("STARTED", "performance-fleet")
+    request = FleetRequest.parse(executions.describe(report["execution"]).input)
+    assert request.client_id == "acme"
+    assert request.manifest is not None
+    assert request.manifest.source == f"s3://uploads/manifests/acme/{name}"
+
+
+def test_five_hundred_portfolios_are_a_calculation(executions: ExecutionClient) -> None:
+    body = b'{"portfolio_id": "a", "valuations": [{"date": "2024-01-02", "value": 1}]}\n' * 500
+    report, _ = received(executions, body, event("manifests/acme/p.jsonl"))
+    assert report["state_machine"] == "performance-calculation"
+
+
+def test_a_request_of_a_fleet_run_is_one(executions: ExecutionClient) -> None:
+    report, _ = received(executions, {"entity_types": ["portfolio", "account"], "as_of_date": "2024-01-31"})
+    assert report["state_machine"] == "performance-fleet"
+    found = executions.describe(report["execution"]).input
+    assert (found["client_id"], found["entity_types"]) == ("acme", ["portfolio", "account"])
+
+
+def test_the_levels_of_a_fleet_run_s_benchmark_may_be_too_long_for_an_execution(executions: ExecutionClient) -> None:
+    days = [str(each) for each in np.arange("1990-01-01", "2030-01-01", dtype="datetime64[D]")]
+    levels = {"dates": days, "values": [100.0] * len(days)}
+    benchmark = {"benchmark_id": "index", "valuations": levels}
+    report, payloads = received(executions, {"entity_types": ["portfolio"], "benchmark": benchmark})
+    source = executions.describe(report["execution"]).input["benchmark"]["valuations"]["source"]
+    assert json.loads(payloads.objects[source.removeprefix("s3://payloads/")]) == levels
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "manifest"])
+def test_a_file_of_no_known_format_is_rejected(executions: ExecutionClient, name: str) -> None:
+    report, payloads = received(executions, b"", event(f"manifests/acme/{name}"))
+    assert report["status"] == "REJECTED"
+    assert "as its ending tells" in payloads.objects[report["key"]].decode()

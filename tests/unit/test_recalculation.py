@@ -17,7 +17,7 @@ from common.models.results import Asked, CalculationMethod, EntityType, ResultRo
 from common.stores.memory import InMemoryResultStore
 from common.stores.memory_books import InMemoryBooks
 from tests.contract.rows import EARLY, LATE, period, row
-from tests.executions import never_ending, stop_all
+from tests.executions import never_ending, never_ending_machine, stop_all
 from workflows.executions import ExecutionClient, ExecutionStatus
 from workflows.triggers import recalculation
 
@@ -71,7 +71,8 @@ def sweep(
     books: InMemoryBooks, results: InMemoryResultStore, executions: ExecutionClient, *, milliseconds: int = 300_000
 ) -> dict[str, Any]:
     context = SimpleNamespace(get_remaining_time_in_millis=lambda: milliseconds)
-    return recalculation.handler({}, context, books=books, results=results, executions=executions)
+    fleet = never_ending_machine("fleet")
+    return recalculation.handler({}, context, books=books, results=results, executions=executions, fleet=fleet)
 
 
 def succeed(monkeypatch: pytest.MonkeyPatch, executions: ExecutionClient, *failures: tuple[str, str]) -> None:
@@ -282,6 +283,22 @@ def test_a_mark_waits_for_executions_of_its_client_that_began_before_it(
     deposit(books, "growth", "2024-03-15")
     report = sweep(books, results, executions)
     assert (report["started"], report["waiting"]) == ((0, 1) if waits else (1, 0))
+    stop_all(executions)
+    assert sweep(books, results, executions)["started"] == 1
+
+
+@pytest.mark.parametrize(("client", "waits"), [("acme", True), (None, True), ("globex", False)])
+def test_a_mark_waits_for_fleet_runs_too(
+    books: InMemoryBooks, executions: ExecutionClient, client: str | None, waits: bool
+) -> None:
+    results = InMemoryResultStore()
+    results.write(stored("2024-03-28"), EARLY)
+    fleet = never_ending_machine("fleet")
+    fleet.start("nightly-2024-03-28-portfolio", {"client_id": client} if client else {})
+    deposit(books, "growth", "2024-03-15")
+    report = sweep(books, results, executions)
+    assert (report["started"], report["waiting"]) == ((0, 1) if waits else (1, 0))
+    stop_all(fleet)
     stop_all(executions)
     assert sweep(books, results, executions)["started"] == 1
 

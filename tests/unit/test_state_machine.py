@@ -1,4 +1,4 @@
-"""What the definition of the calculation has to agree on, with itself and with the code it calls."""
+"""What the definitions have to agree on, with themselves and with the code they call; the fleet's has all states."""
 
 import json
 import re
@@ -13,10 +13,10 @@ from common import errors
 from common.models.limits import MAX_CONCURRENCY
 from common.models.request import CalculationRequest
 from workflows.definitions import load
-from workflows.registry import TASKS
+from workflows.registry import FLEET, TASKS
 
 Json = dict[str, Any]
-DEFINITION: Json = json.loads(load("performance-calculation"))
+DEFINITION: Json = json.loads(load(FLEET))
 OURS = {name: kind for name, kind in getmembers(errors, isclass) if issubclass(kind, errors.PerformanceCalculatorError)}
 PREFIXES = ("Lambda.", "States.", "Runtime.", "Sandbox.")
 

@@ -146,7 +146,7 @@ def test_success(tmp_path: Path) -> None:
             "AnyCalculated",
             "PersistDynamoDB",
             "PersistTimestream",
-            "SummariseRun",
+            "SummariseCalculation",
             "DecideStatus",
             "Succeeded",
         ]
@@ -187,7 +187,8 @@ def test_nothing_calculated_is_a_failed_execution(tmp_path: Path) -> None:
         assert (execution.status, execution.error) == (ExecutionStatus.FAILED, "AllPortfoliosFailed")
         assert execution.cause == "None of 1 entities could be calculated; the first failed with InputNotFoundError."
         last = it.executions.last_input(execution.name)
-        assert last["entities"][0]["failure"]["entity_id"] == "p-broken"
+        assert last["failures"][0]["entity_id"] == "p-broken"
+        assert (last["status"], last["calculated"], last["rows"]) == ("FAILED", 0, [])
         assert it.records() == []
 
 

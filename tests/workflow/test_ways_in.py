@@ -87,9 +87,10 @@ def test_the_night_calculates_everything_once(world: LocalRuntime) -> None:
     first = night(world)
     again = night(world)
     assert first["as_of_date"] == AS_OF.isoformat()
-    assert (len(first["started"]), again["started"], again["already_started"]) == (2, [], first["started"])
-    assert [each["calculated"] for each in finish(world, *first["started"])] == [2, 1]
-    assert night(world)["started"] == []  # nor after it has ended
+    assert (first["started"], again["started"], again["execution"]) == (True, False, first["execution"])
+    summary = world.fleet.wait(first["execution"], timeout=SECONDS).output
+    assert (summary["status"], summary["calculated"]) == ("SUCCEEDED", 3)
+    assert night(world)["started"] is False  # nor after it has ended
     for name, client in (("growth", "acme"), ("income", "acme"), ("theirs", "globex")):
         found = row(world, name)
         assert found is not None
@@ -97,7 +98,7 @@ def test_the_night_calculates_everything_once(world: LocalRuntime) -> None:
 
 
 def test_a_burst_of_late_transactions_is_one_recalculation(world: LocalRuntime) -> None:
-    finish(world, *night(world)["started"])
+    world.fleet.wait(night(world)["execution"], timeout=SECONDS)
     before = row(world, "growth")
     send(world, *(message(f"t-{index}") for index in range(25)), message("t-0"), message("u-1", "income"))
     assert world.transactions.drain() == 27

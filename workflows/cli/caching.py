@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from common.config import CalendarSettings
-from common.models.results import EntityType
+from common.models.books import BookEntityType
+from common.models.limits import MAX_PORTFOLIOS
 from workflows.business_days import previous_business_day
 from workflows.cli.app import (
     DEFAULT_DATA_DIR,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from workflows.local.runtime import LocalRuntime
 
 WORKERS = 8
+_EXECUTION = {"name": "cache-warm"}
 
 cache = typer.Typer(name="cache", help="Keep, count or forget what was calculated before.", no_args_is_help=True)
 app.add_typer(cache)
@@ -46,20 +48,14 @@ def warm(
         calendar = CalendarSettings.from_env()
         day = as_of.date() if as_of else previous_business_day(datetime.now().astimezone().date(), calendar.calendar)
         from workflows.local.lambda_host import FunctionError  # noqa: PLC0415 - see open_runtime
-        from workflows.triggers.nightly_schedule import parts_of  # noqa: PLC0415
 
-        entities = []
-        for part in parts_of(runtime.books, [EntityType.PORTFOLIO], day):
-            plan = runtime.invoke("ValidateInput", {"request": part.request, "execution": {"name": part.name}})
-            entities += [
-                {
-                    "request": plan["request"],
-                    "result_bytes": plan["result_bytes"],
-                    "entity": entity,
-                    "execution": {"name": part.name},
-                }
-                for entity in plan["entities"]
-            ]
+        entities: list[dict[str, Any]] = []
+        ids = sorted(each.entity_id for each in runtime.books.all_entities(BookEntityType.PORTFOLIO))
+        for first in range(0, len(ids), MAX_PORTFOLIOS):
+            request = {"as_of_date": day.isoformat(), "entity_ids": ids[first : first + MAX_PORTFOLIOS]}
+            plan = runtime.invoke("ValidateInput", {"request": request, "execution": _EXECUTION})
+            shared = {"request": plan["request"], "result_bytes": plan["result_bytes"], "execution": _EXECUTION}
+            entities += [{**shared, "entity": entity} for entity in plan["entities"]]
 
         def calculate(event: dict[str, Any]) -> str:
             try:

@@ -1,28 +1,49 @@
 """`perfcalc run`: a request from a file, calculated."""
 
 import json
+import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from common.errors import Fault, InvalidRequestError
 from common.models.limits import MAX_CONCURRENCY
-from workflows.cli.app import DEFAULT_DATA_DIR, AsJson, DataDir, ExitCode, app, err, open_runtime, print_json, settings
+from common.models.sources import SourceFormat, format_of
+from workflows.cli.app import (
+    DEFAULT_DATA_DIR,
+    AsJson,
+    DataDir,
+    ExitCode,
+    app,
+    err,
+    open_world,
+    print_json,
+    settings,
+)
+from workflows.cli.fleet import OF_A_FLEET, fleet_report, print_fleet
 from workflows.cli.report import follow, print_report, report_of
-from workflows.staging import check, stage
+from workflows.staging import check, check_fleet, stage, stage_fleet
+
+if TYPE_CHECKING:
+    from workflows.world import World
 
 LARGEST_REQUEST_BYTES = 64 * 1024 * 1024
 
+_STEM_CHARACTERS = 40
+_NOT_IN_AN_ID = re.compile(r"[^0-9A-Za-z._-]+")
+
 
 @app.command(
-    epilog="Examples:\n\nperfcalc run examples/single.json\n\n"
+    epilog="Examples:\n\nperfcalc run examples/single.json\n\nperfcalc run manifest.jsonl\n\n"
     "perfcalc run request.json --json | jq '.results[].periods.\"1Y\".twr'\n\n"
     "Exit code: 0 all calculated, 3 some, 1 none or the run failed, 2 the request is wrong."
 )
 def run(
-    request: Annotated[Path, typer.Argument(metavar="REQUEST", help="A request as JSON; - reads standard input.")],
+    request: Annotated[
+        Path, typer.Argument(metavar="REQUEST", help="A request as JSON, - for standard input; or a manifest.")
+    ],
     *,
     as_json: AsJson = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -31,28 +52,63 @@ def run(
         typer.Option("--max-concurrency", min=1, max=MAX_CONCURRENCY, metavar="N", help="Portfolios at a time."),
     ] = None,
 ) -> None:
-    """Calculate the portfolios of a REQUEST and show the results."""
-    document, base = read_request(request)
+    """Calculate the portfolios of a REQUEST and show the results.
+
+    A manifest, or a request that names one, is a fleet run: any number of portfolios, in batches.
+    """
+    document, base = _manifest(request) or read_request(request)
+    chosen = settings()
     if isinstance(document, dict):
-        chosen = settings()
-        document.setdefault("max_concurrency", chosen.max_concurrency)
         document.setdefault("max_price_age_days", chosen.max_price_age_days)
         if max_concurrency is not None:
             document["max_concurrency"] = max_concurrency
+    if isinstance(document, dict) and document.keys() & OF_A_FLEET:
+        _run_fleet(check_fleet(document, base), base, data_dir, as_json=as_json)
+    if isinstance(document, dict):
+        document.setdefault("max_concurrency", chosen.max_concurrency)
     # A wrong request is told before anything is started or written.
     checked = check(document, base)
-    with open_runtime(data_dir) as runtime:
-        staged = stage(checked, base, runtime.payload_store, runtime.payload_bucket)
+    with open_world(data_dir) as world:
+        staged = stage(checked, base, world.payload_store, world.payload_bucket)
         if not as_json:
-            for line in runtime.describe():
-                err.print(line, style="dim")
-        execution = follow(runtime.executions, staged.request)
-        report = report_of(runtime, execution, staged.origins)
+            _describe(world)
+        started = world.executions.start_or_attach(staged.request)
+        execution = follow(world.executions, started, "Calculating portfolios", data_dir)
+        report = report_of(world, execution, staged.origins)
     if as_json:
         print_json(report)
     else:
         print_report(report, execution, data_dir)
     raise typer.Exit(ExitCode[report["status"]])
+
+
+def _run_fleet(checked: dict[str, Any], base: Path, data_dir: Path, *, as_json: bool) -> NoReturn:
+    with open_world(data_dir) as world:
+        staged = stage_fleet(checked, base, world.payload_store, world.payload_bucket, elsewhere=bool(settings().stack))
+        if not as_json:
+            _describe(world)
+        started = world.fleet.start_or_attach(staged)
+        execution = follow(world.fleet, started, "Calculating batches", data_dir)
+        report = fleet_report(world, execution, data_dir)
+    if as_json:
+        print_json(report)
+    else:
+        print_fleet(report, execution, data_dir)
+    raise typer.Exit(ExitCode[report["status"]])
+
+
+def _describe(world: "World") -> None:
+    for line in world.describe():
+        err.print(line, style="dim")
+
+
+def _manifest(path: Path) -> tuple[Any, Path] | None:
+    """Return the request that a manifest stands for which is given in the place of one, None for any other file."""
+    kind = format_of(path.name)
+    if kind is None or kind is SourceFormat.JSON:
+        return None
+    request_id = _NOT_IN_AN_ID.sub("-", path.stem)[:_STEM_CHARACTERS].strip("-._") or "manifest"
+    return {"request_id": request_id, "manifest": {"source": path.name}}, path.resolve().parent
 
 
 def read_request(path: Path) -> tuple[Any, Path]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, NoReturn
 from zoneinfo import ZoneInfo
 
 import typer
@@ -15,12 +15,11 @@ from common.errors import Fault, InvalidRequestError
 from common.models.results import EntityType
 from workflows import presentation
 from workflows.cli.app import DEFAULT_DATA_DIR, AsJson, DataDir, ExitCode, app, err, open_runtime, out, print_json
+from workflows.cli.fleet import fleet_report, print_fleet
 from workflows.cli.report import execution_json
-from workflows.executions import Execution, ExecutionStatus
+from workflows.executions import Execution, ExecutionClient, ExecutionStatus
+from workflows.registry import FLEET
 from workflows.staging import open_source
-
-if TYPE_CHECKING:
-    from workflows.local.runtime import LocalRuntime
 
 _SUMS = frozenset({"started", "cleared", "rows", "executions"})
 
@@ -47,12 +46,14 @@ def nightly(
         moment = datetime.combine(day, time(), zone) + timedelta(hours=1, minutes=30)
         wanted = [each.value for each in entity_types or (EntityType.PORTFOLIO,)]
         report = runtime.invoke("NightlySchedule", scheduled(moment.astimezone(UTC), entity_types=wanted))
-        ended = _wait_for(runtime, [*report["started"], *report["already_started"]])
+        (ended,) = _wait_for(runtime.fleet, [report["execution"]])
+        summary = fleet_report(runtime, ended, data_dir)
     if not as_json:
-        out.print(f"The night of {day}, for {report['as_of_date']}: {len(report['started'])} started now")
-        if not ended:
-            out.print("Nothing to calculate: load the books with `perfcalc import`.")
-    _tell(ended, report, as_json=as_json)
+        begun = "started now" if report["started"] else "was started before"
+        out.print(f"The night of {day}, for {report['as_of_date']}, {begun}", "")
+        if not summary.get("entities", 1):
+            out.print("Nothing to calculate: load the books with `perfcalc import`.", "")
+    _tell_fleet(ended, report, summary, data_dir, as_json=as_json)
 
 
 @app.command(epilog="Example:\n\nperfcalc upload month-end.json --client acme")
@@ -74,7 +75,10 @@ def upload(
         if report["status"] == "REJECTED":
             told = json.loads(runtime.payload_store.get(report["key"]))
             raise InvalidRequestError([Fault(**fault) for fault in told["faults"]])
-        ended = _wait_for(runtime, [report["execution"]])
+        if report["state_machine"] == FLEET:
+            (run,) = _wait_for(runtime.fleet, [report["execution"]])
+            _tell_fleet(run, report, fleet_report(runtime, run, data_dir), data_dir, as_json=as_json)
+        ended = _wait_for(runtime.executions, [report["execution"]])
     _tell(ended, report, as_json=as_json)
 
 
@@ -83,10 +87,10 @@ def recalculate(*, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR
     """Calculate again what back-dated transactions have made wrong."""
     with open_runtime(data_dir, there=True) as runtime:
         report = runtime.invoke("Recalculation", {})
-        ended = _wait_for(runtime, report["executions"])
+        ended = _wait_for(runtime.executions, report["executions"])
         # Another sweep sees that they are done, and takes on what was too much for the first.
         while ended and (after := runtime.invoke("Recalculation", {}))["executions"]:
-            ended += _wait_for(runtime, after["executions"])
+            ended += _wait_for(runtime.executions, after["executions"])
             report = {name: value + report[name] if name in _SUMS else value for name, value in after.items()}
     if not as_json:
         out.print(f"{report['rows']} stored result(s) to calculate again")
@@ -97,12 +101,12 @@ def recalculate(*, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR
     _tell(ended, report, as_json=as_json)
 
 
-def _wait_for(runtime: "LocalRuntime", names: Sequence[str]) -> list[Execution]:
+def _wait_for(executions: ExecutionClient, names: Sequence[str]) -> list[Execution]:
     ended = []
     with err.status("Calculating") as status:
         for number, name in enumerate(names, start=1):
             status.update(f"Calculating, {number} of {len(names)}: {name}")
-            ended.append(runtime.executions.wait(name))
+            ended.append(executions.wait(name))
     return ended
 
 
@@ -115,6 +119,17 @@ def _tell(ended: Sequence[Execution], report: Mapping[str, Any], *, as_json: boo
     elif ended:
         out.print(presentation.outcomes_table(ended))
     raise typer.Exit(next((code for code in (ExitCode.FAILED, ExitCode.PARTIAL) if code in codes), ExitCode.SUCCEEDED))
+
+
+def _tell_fleet(
+    ended: Execution, report: Mapping[str, Any], summary: Mapping[str, Any], data_dir: Path, *, as_json: bool
+) -> NoReturn:
+    """Print what came of a fleet run and exit accordingly."""
+    if as_json:
+        print_json({**report, **summary})
+    else:
+        print_fleet(summary, ended, data_dir)
+    raise typer.Exit(ExitCode[summary["status"]])
 
 
 def _exit_code(execution: Execution) -> ExitCode:

@@ -4,22 +4,28 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from contextlib import closing
+from itertools import islice
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from common.access import MANIFESTS, Buckets
-from common.config import ExecutionSettings, PayloadSettings
+from common.config import ExecutionSettings, FleetSettings, PayloadSettings
 from common.errors import Fault, InputNotFoundError, InvalidPortfolioError, InvalidRequestError
+from common.models.fleet import FleetRequest
 from common.models.identifiers import ClientIdentifier
-from common.models.limits import INVOCATION_BYTES
-from common.models.request import CalculationRequest
-from common.models.series import SourceFormat, format_of
+from common.models.limits import INVOCATION_BYTES, MAX_PORTFOLIOS
+from common.models.manifests import ManifestEntry, read_manifest
+from common.models.request import CalculationRequest, EntityReference
+from common.models.rows import UnreadableFileError
+from common.models.sources import Source, SourceFormat, format_of
 from common.observability import logger
 from common.stores.botocore_errors import typed_errors
 from common.stores.ports import JsonObject, PayloadStore
 from common.stores.s3 import payload_store
 from workflows.executions import ExecutionClient, ExecutionConflictError, execution_client
+from workflows.registry import CALCULATION, FLEET
 from workflows.staging import lighten
 
 REJECTED: Final = "rejected"
@@ -28,6 +34,8 @@ REJECTED: Final = "rejected"
 _HASH_DIGITS: Final = 24
 _STEM_CHARACTERS: Final = 40
 _NOT_IN_AN_ID: Final = re.compile(r"[^0-9A-Za-z._-]+")
+# A request with one of these is a fleet run's.
+_OF_A_FLEET: Final = frozenset({"manifest", "entity_types"})
 _client_id: TypeAdapter[str] = TypeAdapter(ClientIdentifier)
 
 
@@ -62,9 +70,9 @@ class ObjectCreated(BaseModel):
 
 
 def receive_manifest(
-    event: ObjectCreated, buckets: Buckets, payloads: PayloadStore, executions: ExecutionClient
+    event: ObjectCreated, buckets: Buckets, payloads: PayloadStore, executions: ExecutionClient, fleet: ExecutionClient
 ) -> JsonObject:
-    """Start the run that an uploaded manifest describes.
+    """Start the run that an uploaded manifest describes: a calculation, or a fleet run where it is long.
 
     A manifest is a request as JSON, or its portfolios as JSON Lines, CSV or Parquet. It lies at
     `manifests/<client_id>/<name>`, and that client is whose run it is, whatever it says itself.
@@ -72,8 +80,8 @@ def receive_manifest(
     Returns
     -------
     dict
-        `status`: `STARTED` or `ALREADY_STARTED` with the `execution`, `REJECTED` with the `key` of an object in the
-        payload bucket that says why, or `IGNORED` for an object that is no manifest.
+        `status`: `STARTED` or `ALREADY_STARTED` with the `execution` and its `state_machine`, `REJECTED` with the `key`
+        of an object in the payload bucket that says why, or `IGNORED` for an object that is no manifest.
 
     Raises
     ------
@@ -86,7 +94,7 @@ def receive_manifest(
         return {"status": "IGNORED", "uri": event.uri}
     try:
         _client_id.validate_python(client_id)
-        request = _request(event, client_id, name, payloads)
+        machine, request = _request(event, client_id, name, payloads)
     except (InvalidRequestError, ValidationError) as error:
         key = f"{REJECTED}/{event.detail.object.key}.json"
         faults = error.faults if isinstance(error, InvalidRequestError) else [Fault("$", "is in no client's folder")]
@@ -97,11 +105,13 @@ def receive_manifest(
     name = f"manifest-{digest}"
     with typed_errors("Step Functions"):
         try:
-            _, new = executions.start_once(name, lighten(request, payloads, buckets.payloads))
+            starting = fleet if machine == FLEET else executions
+            _, new = starting.start_once(name, lighten(request, payloads, buckets.payloads))
         except ExecutionConflictError:
             # The event has come before, and the file was replaced since: what is there now has an event of its own.
             new = False
-    return {"status": "STARTED" if new else "ALREADY_STARTED", "uri": event.uri, "execution": name}
+    status = "STARTED" if new else "ALREADY_STARTED"
+    return {"status": status, "uri": event.uri, "execution": name, "state_machine": machine}
 
 
 def handler(
@@ -111,6 +121,7 @@ def handler(
     buckets: Buckets | None = None,
     payloads: PayloadStore | None = None,
     executions: ExecutionClient | None = None,
+    fleet: ExecutionClient | None = None,
 ) -> JsonObject:
     """Run `receive_manifest` as a Lambda function on an event of EventBridge."""
     report = receive_manifest(
@@ -118,28 +129,58 @@ def handler(
         buckets or Buckets.from_env(),
         payloads or payload_store(PayloadSettings.from_env()),
         executions or execution_client(ExecutionSettings.from_env()),
+        fleet or execution_client(FleetSettings.from_env()),
     )
     logger().info("ManifestUpload", extra=report)
     return report
 
 
-def _request(event: ObjectCreated, client_id: str, name: str, payloads: PayloadStore) -> JsonObject:
-    """Return the request that a manifest stands for."""
-    if format_of(name) is SourceFormat.JSON:
-        try:
-            version = event.detail.object.version_id
-            document = json.loads(payloads.get_uri(event.uri, max_bytes=INVOCATION_BYTES, version=version))
-        except (InputNotFoundError, InvalidPortfolioError) as error:  # it is gone again, or too large
-            raise InvalidRequestError([Fault("$", str(error))]) from None
-        except (ValueError, RecursionError) as error:
-            raise InvalidRequestError([Fault("$", f"is not JSON: {error}")]) from None
+def _request(event: ObjectCreated, client_id: str, name: str, payloads: PayloadStore) -> tuple[str, JsonObject]:
+    """Return the state machine that a manifest asks for, and the request that it stands for."""
+    kind = format_of(name)
+    document: Any
+    if kind is None:
+        raise InvalidRequestError([Fault("$", "must be JSON, JSON Lines, CSV or Parquet, as its ending tells")])
+    if kind is SourceFormat.JSON:
+        document = _document(event, payloads)
+    elif kind is SourceFormat.PARQUET or _is_long(event.uri, payloads):
+        document = {"manifest": {"source": event.uri}}
     else:
         document = {"portfolios": {"source": event.uri}}
-    if not isinstance(document, dict):
-        raise InvalidRequestError([Fault("$", "must be an object")])
     if document.get("client_id", client_id) != client_id:
         raise InvalidRequestError([Fault("$.client_id", f"there is no client {document['client_id']}")])
     stem = _NOT_IN_AN_ID.sub("-", name.rsplit(".", 1)[0])[:_STEM_CHARACTERS]
     document = {"request_id": stem, **document, "client_id": client_id}
-    checked: JsonObject = CalculationRequest.parse(document).model_dump(mode="json", exclude_none=True)
-    return checked
+    if document.keys() & _OF_A_FLEET:
+        return FLEET, FleetRequest.parse(document).model_dump(mode="json", exclude_none=True)
+    return CALCULATION, CalculationRequest.parse(document).model_dump(mode="json", exclude_none=True)
+
+
+def _document(event: ObjectCreated, payloads: PayloadStore) -> JsonObject:
+    try:
+        version = event.detail.object.version_id
+        document = json.loads(payloads.get_uri(event.uri, max_bytes=INVOCATION_BYTES, version=version))
+    except (InputNotFoundError, InvalidPortfolioError) as error:  # it is gone again, or too large
+        raise InvalidRequestError([Fault("$", str(error))]) from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequestError([Fault("$", f"is not JSON: {error}")]) from None
+    if not isinstance(document, dict):
+        raise InvalidRequestError([Fault("$", "must be an object")])
+    return document
+
+
+def _is_long(uri: str, payloads: PayloadStore) -> bool:
+    """Return whether a file has more than a calculation takes, or names entities of the books, which a fleet run reads.
+
+    Not asked of Parquet, which only functions that carry a reader of 60 MB can read. One that cannot be read to its end
+    is left to the calculation, which tells why.
+    """
+    try:
+        with closing(payloads.open_uri(uri)) as file:
+            entries = list(islice(read_manifest(file, Source(source=uri)), MAX_PORTFOLIOS + 1))
+    except InputNotFoundError as error:
+        raise InvalidRequestError([Fault("$", str(error))]) from None
+    except UnreadableFileError:
+        return False
+    by_id = any(isinstance(each, ManifestEntry) and isinstance(each.content, EntityReference) for each in entries)
+    return by_id or len(entries) > MAX_PORTFOLIOS

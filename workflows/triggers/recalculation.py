@@ -10,7 +10,8 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from common.access import Scope
-from common.config import BooksSettings, ExecutionSettings, ResultStoreSettings
+from common.config import BooksSettings, ExecutionSettings, FleetSettings, ResultStoreSettings
+from common.json_text import canonical_json
 from common.models.books import BookEntityType, Entity, EntityKey, Mark
 from common.models.limits import MAX_CONCURRENCY, MAX_PERIODS, MAX_PORTFOLIOS
 from common.models.results import EntityType
@@ -19,14 +20,7 @@ from common.stores.botocore_errors import typed_errors
 from common.stores.dynamodb import result_store
 from common.stores.dynamodb_books import book_store
 from common.stores.ports import Books, JsonObject, ResultStore
-from workflows.executions import (
-    Execution,
-    ExecutionClient,
-    ExecutionNotFoundError,
-    ExecutionStatus,
-    canonical_json,
-    execution_client,
-)
+from workflows.executions import Execution, ExecutionClient, ExecutionNotFoundError, ExecutionStatus, execution_client
 
 PREFIX: Final = "recalculation-"
 ENTERING: Final = timedelta(seconds=30)
@@ -87,7 +81,12 @@ class Sweep:
 
 
 def recalculate(
-    books: Books, results: ResultStore, executions: ExecutionClient, *, seconds_left: Callable[[], float]
+    books: Books,
+    results: ResultStore,
+    executions: ExecutionClient,
+    fleet: ExecutionClient,
+    *,
+    seconds_left: Callable[[], float],
 ) -> JsonObject:
     """Start what calculates marked results again, and clear the marks whose executions have done so.
 
@@ -117,7 +116,7 @@ def recalculate(
         unstarted = [mark for mark in marks if not _has_started(mark, portfolios, executions, books, sweep)]
         if not unstarted:  # as most of the time: nobody's executions have to be asked for
             return sweep.report()
-        running = _Running(executions)
+        running = _Running(executions, fleet)
     by_client: dict[str, list[Mark]] = defaultdict(list)  # the one that waits longest first
     for mark in unstarted:
         by_client[portfolios[mark.portfolio_id].client_id or ""].append(mark)
@@ -139,12 +138,14 @@ def handler(
     books: Books | None = None,
     results: ResultStore | None = None,
     executions: ExecutionClient | None = None,
+    fleet: ExecutionClient | None = None,
 ) -> JsonObject:
     """Run `recalculate` as a Lambda function, every few minutes."""
     report = recalculate(
         books or book_store(BooksSettings.from_env()),
         results or result_store(ResultStoreSettings.from_env()),
         executions or execution_client(ExecutionSettings.from_env()),
+        fleet or execution_client(FleetSettings.from_env()),
         seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
     )
     log = logger().error if report["failing"] else logger().info
@@ -155,14 +156,18 @@ def handler(
 class _Running:
     """The executions that run, and whose they are."""
 
-    def __init__(self, executions: ExecutionClient) -> None:
-        # A recalculation rewrites rows that are there, and a later one wins: nobody has to wait for it.
-        found = [each for each in executions.list(status=ExecutionStatus.RUNNING) if not each.name.startswith(PREFIX)]
-        self._began = [
-            (executions.describe(each.name).input.get("client_id"), each.started_at)
-            for each in islice(found, MAX_DESCRIBED)
-        ]
-        self._began += [(None, each.started_at) for each in found[MAX_DESCRIBED:]]
+    def __init__(self, *machines: ExecutionClient) -> None:
+        self._began: list[tuple[str | None, datetime]] = []
+        for executions in machines:
+            # A recalculation rewrites rows that are there, and a later one wins: nobody has to wait for it.
+            found = [
+                each for each in executions.list(status=ExecutionStatus.RUNNING) if not each.name.startswith(PREFIX)
+            ]
+            self._began += [
+                (executions.describe(each.name).input.get("client_id"), each.started_at)
+                for each in islice(found, MAX_DESCRIBED)
+            ]
+            self._began += [(None, each.started_at) for each in found[MAX_DESCRIBED:]]
 
     def since(self, client_id: str, moment: datetime) -> bool:
         """Return whether one runs that may write a client's rows and began before `moment`."""
