@@ -25,7 +25,9 @@ PYTHON: Final = "3.13"
 ROOT: Final = Path(__file__).resolve().parent.parent
 LOCK: Final = ROOT / "requirements" / "dev.txt"
 
-CARRIED_ON_REQUEST: Final[Mapping[str, frozenset[str]]] = {"duckdb": frozenset({"ValidateInput", "CalculatePortfolio"})}
+CARRIED_ON_REQUEST: Final[Mapping[str, frozenset[str]]] = {
+    "duckdb": frozenset({"ValidateInput", "CalculatePortfolio", "PlanBatches"})
+}
 """Modules too large to carry for one import inside a function, and which functions carry them all the same.
 
 duckdb reads Parquet and adds 62 MB to the 70 MB of a function that calculates.

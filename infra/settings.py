@@ -1,10 +1,10 @@
 """What a stage of the deployment is: everything that may differ between two of them, and nothing that may not."""
 
 from collections.abc import Callable
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, TypeVar
 from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 from workflows.registry import FUNCTIONS
 
@@ -12,6 +12,11 @@ APPLICATION: Final = "investment-performance"
 DEFAULT_STAGE: Final = "dev"
 
 TimeSeriesKind = Literal["timestream", "none"]
+_Named = TypeVar("_Named", dict[str, int], frozenset[str])
+
+# Of Lambda: a snapshot holds no larger a disk, and the last of an account's concurrency is not reserved.
+_SNAP_START_EPHEMERAL_MB: Final = 512
+_UNRESERVED_CONCURRENCY: Final = 100
 
 
 class StageSettings(BaseModel):
@@ -32,11 +37,23 @@ class StageSettings(BaseModel):
         Who is told of executions that fail; nobody when None.
     web_firewall
         AWS WAF in front of the API, some 10 USD a month and 0.60 for each million requests.
+    batch_execution_type
+        What the batches of a fleet run are. EXPRESS ones are cheaper, and take no longer than five minutes; of STANDARD
+        ones Step Functions keeps the history.
+    account_concurrency
+        The account's quota of Lambda in the region: 1,000 at first, sometimes only 10.
     reserved_concurrency
-        By the function's name. An account has 1,000 at first, sometimes only 10, of which a deployment may not take
-        the last 100.
+        By the function's name, of the account's; Lambda keeps the last 100 for functions that reserve nothing.
+    provisioned_concurrency
+        By the function's name: so many environments are kept warm and paid for by the hour.
+    snap_start
+        Functions that start from a snapshot of themselves. Each of their versions is paid for while it is kept, and a
+        deployment takes some minutes longer. What starts from one snapshot has one state of `random`, which spreads the
+        waits between attempts and nothing else.
     nightly_cron
         Six fields of EventBridge, in `time_zone`.
+    nightly_hours
+        How long the night's run may take before somebody is told.
     recalculation_minutes
         Between two sweeps for results that late transactions have made wrong.
     throttle_rate, throttle_burst
@@ -57,8 +74,13 @@ class StageSettings(BaseModel):
     web_firewall: bool = False
     log_level: Literal["DEBUG", "INFO", "WARN", "ERROR"] = "INFO"
     log_retention_days: Literal[7, 14, 30, 90, 180, 365, 731]
-    reserved_concurrency: dict[str, int] = {}
+    batch_execution_type: Literal["EXPRESS", "STANDARD"] = "EXPRESS"
+    account_concurrency: int = Field(1000, ge=10)
+    reserved_concurrency: dict[str, PositiveInt] = {}
+    provisioned_concurrency: dict[str, PositiveInt] = {}
+    snap_start: frozenset[str] = frozenset()
     nightly_cron: str = "cron(0 2 ? * TUE-SAT *)"
+    nightly_hours: int = Field(4, ge=1, le=12)
     time_zone: str = "America/New_York"
     business_calendar: str = "NYSE"
     recalculation_minutes: int = Field(5, ge=1)
@@ -75,12 +97,35 @@ class StageSettings(BaseModel):
             raise ValueError(f"{name} is no time zone")
         return name
 
-    @field_validator("reserved_concurrency")
+    @field_validator("reserved_concurrency", "provisioned_concurrency", "snap_start")
     @classmethod
-    def _known_functions(cls, reserved: dict[str, int]) -> dict[str, int]:
-        if unknown := sorted(reserved.keys() - FUNCTIONS.keys()):
+    def _known_functions(cls, named: _Named) -> _Named:
+        if unknown := sorted(set(named) - FUNCTIONS.keys()):
             raise ValueError(f"no function is called {', '.join(unknown)}")
-        return reserved
+        return named
+
+    @model_validator(mode="after")
+    def _starts_in_one_way(self) -> Self:
+        if both := sorted(self.snap_start & self.provisioned_concurrency.keys()):
+            raise ValueError(f"{', '.join(both)}: snap_start and provisioned_concurrency exclude each other")
+        if large := sorted(name for name in self.snap_start if FUNCTIONS[name].ephemeral_mb > _SNAP_START_EPHEMERAL_MB):
+            raise ValueError(
+                f"{', '.join(large)}: snap_start takes no more than {_SNAP_START_EPHEMERAL_MB} MB of temporary files"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _leaves_room(self) -> Self:
+        for name, number in self.provisioned_concurrency.items():
+            if number > self.reserved_concurrency.get(name, number):
+                raise ValueError(f"{name}: provisioned_concurrency is part of reserved_concurrency")
+        allocated = self.provisioned_concurrency | self.reserved_concurrency
+        if allocated and (total := sum(allocated.values())) > self.account_concurrency - _UNRESERVED_CONCURRENCY:
+            raise ValueError(
+                f"{total} reserved or provisioned, of {self.account_concurrency} an account has: Lambda keeps"
+                f" {_UNRESERVED_CONCURRENCY} for the other functions"
+            )
+        return self
 
     @property
     def prefix(self) -> str:
@@ -113,6 +158,7 @@ CHANGEABLE: Final = (
     "cost_centre",
     "alarm_email",
     "web_firewall",
+    "batch_execution_type",
     "nightly_cron",
     "time_zone",
     "business_calendar",

@@ -3,19 +3,23 @@
 from aws_cdk import Annotations, CfnOutput, Stack
 from constructs import Construct
 
+from common.models.entity_table import MARK_PARTITIONS
 from infra.constructs.alarms import Alarms
 from infra.constructs.api import Api
 from infra.constructs.buckets import AccessLogs, PayloadBucket, UploadBucket
 from infra.constructs.dashboards import BusinessDashboard, OperatorDashboard
 from infra.constructs.encryption import EncryptionKey
-from infra.constructs.failures import FailedExecutions, Notifications
+from infra.constructs.failures import FailedExecutions
+from infra.constructs.fleet_alarms import watch_account, watch_fleet
 from infra.constructs.functions import Function
 from infra.constructs.log_metrics import LogMetrics
+from infra.constructs.notifications import Notifications
 from infra.constructs.queues import PrivateQueue
 from infra.constructs.schedules import Schedule
 from infra.constructs.signing_keys import SigningKeys
-from infra.constructs.state_machine import CalculationStateMachine
-from infra.constructs.tables import ACCOUNT_INDEX, CLIENT_INDEX, MARKS, Tables
+from infra.constructs.state_machine import CalculationStateMachine, FleetStateMachine
+from infra.constructs.store_alarms import watch_tables, watch_time_series
+from infra.constructs.tables import ACCOUNT_INDEX, CLIENT_INDEX, Tables
 from infra.constructs.time_series import TimeSeries
 from infra.constructs.transaction_queue import TransactionQueue
 from infra.constructs.uploads import ManifestRule
@@ -48,6 +52,10 @@ class StorageStack(Stack):
             "UPLOAD_BUCKET": self.uploads.name,
         }
         CfnOutput(self, "UploadBucket", value=self.uploads.name, description="Bucket for manifests and data")
+        # `workflows.deployed` finds a stage by the outputs of its stacks.
+        CfnOutput(self, "ResultTable", value=self.tables.results.name, description="Table of results")
+        CfnOutput(self, "EntityTable", value=self.tables.entities.name, description="Table of the books")
+        CfnOutput(self, "PayloadBucket", value=self.payloads.name, description="Bucket for the data of requests")
 
 
 class TimeSeriesStack(Stack):
@@ -65,10 +73,12 @@ class TimeSeriesStack(Stack):
             "TIMESTREAM_DATABASE": self.time_series.database,
             "TIMESTREAM_TABLE": self.time_series.table,
         }
+        CfnOutput(self, "TimeSeriesDatabase", value=self.time_series.database, description="Database of Timestream")
+        CfnOutput(self, "TimeSeriesTable", value=self.time_series.table, description="Table of the time series")
 
 
 class WorkflowStack(Stack):
-    """The calculation: its functions, its state machine, and who hears of its failures."""
+    """The calculation and the fleet run: their functions, their state machines, and who hears of their failures."""
 
     def __init__(
         self,
@@ -82,7 +92,7 @@ class WorkflowStack(Stack):
         super().__init__(
             scope,
             construct_id,
-            description="Performance calculator: functions and state machine",
+            description="Performance calculator: functions and state machines",
         )
         encryption = EncryptionKey(
             self,
@@ -102,19 +112,29 @@ class WorkflowStack(Stack):
         self.undelivered = PrivateQueue(
             self, "Undelivered", encryption, ends_here="It is where notifications end that could not be delivered."
         )
+        self.notifications = Notifications(self, "Notifications", settings, encryption)
         self.calculation = CalculationStateMachine(
             self, "Calculation", settings, functions=self.functions, backfill=self.backfill
         )
-        self.notifications = Notifications(self, "Notifications", settings, encryption)
+        self.fleet = FleetStateMachine(
+            self,
+            "Fleet",
+            settings,
+            functions=self.functions,
+            backfill=self.backfill,
+            payloads=storage.payloads,
+            notifications=self.notifications,
+        )
         FailedExecutions(
             self,
             "FailedExecutions",
-            calculation=self.calculation,
+            machines=[self.calculation, self.fleet],
             notifications=self.notifications,
             undelivered=self.undelivered,
         )
         self._allow(storage, time_series)
         CfnOutput(self, "StateMachineArn", value=self.calculation.alias.attr_arn, description="Where executions start")
+        CfnOutput(self, "FleetStateMachineArn", value=self.fleet.alias.attr_arn, description="Where fleet runs start")
 
     def _allow(self, storage: StorageStack, time_series: TimeSeriesStack | None) -> None:
         tables, payloads, uploads = storage.tables, storage.payloads, storage.uploads
@@ -143,6 +163,18 @@ class WorkflowStack(Stack):
         payloads.allow_get(series, results)
         if time_series:
             time_series.time_series.allow_write(series)
+
+        plan = self.functions["PlanBatches"].role
+        payloads.allow_get(plan, inputs)
+        payloads.allow_put(plan, inputs, parts=True)
+        uploads.allow_get(plan, uploads.MANIFESTS, uploads.DATA)
+        tables.entities.allow(plan, ["BatchGetItem"])
+        tables.entities.allow(plan, ["Query", "Scan"], index=CLIENT_INDEX)
+
+        summary = self.functions["SummariseRun"].role
+        payloads.allow_list(summary, inputs)
+        payloads.allow_get(summary, inputs)
+        payloads.allow_put(summary, inputs, parts=True)
 
 
 class EntryStack(Stack):
@@ -175,6 +207,7 @@ class EntryStack(Stack):
             **storage.values,
             **(time_series.values if time_series else {}),
             "STATE_MACHINE_ARN": workflow.calculation.alias.attr_arn,
+            "FLEET_STATE_MACHINE_ARN": workflow.fleet.alias.attr_arn,
             "TRANSACTION_QUEUE_URL": self.transactions.messages.url,
             "JWT_SECRET_ID": self.signing_keys.secret_id,
             "JWT_ISSUER": settings.jwt_issuer,
@@ -222,7 +255,7 @@ class EntryStack(Stack):
 
     def _allow(self, storage: StorageStack, time_series: TimeSeriesStack | None, workflow: WorkflowStack) -> None:
         tables, payloads, uploads = storage.tables, storage.payloads, storage.uploads
-        calculation = workflow.calculation
+        calculation, fleet = workflow.calculation, workflow.fleet
 
         api = self.functions["Api"].role
         calculation.allow_start(api)
@@ -237,20 +270,21 @@ class EntryStack(Stack):
 
         tables.entities.allow(self.functions["TransactionQueue"].role, ["BatchGetItem", "PutItem", "UpdateItem"])
 
-        nightly = self.functions["NightlySchedule"].role
-        calculation.allow_start(nightly)
-        tables.entities.allow(nightly, ["Scan"], index=CLIENT_INDEX)
+        fleet.allow_start(self.functions["NightlySchedule"].role)
 
         manifests = self.functions["ManifestUpload"].role
         calculation.allow_start(manifests)
+        fleet.allow_start(manifests)
         uploads.allow_get(manifests, uploads.MANIFESTS, versions=True)
         payloads.allow_put(manifests, payloads.INPUTS, payloads.REJECTED)
 
         sweep = self.functions["Recalculation"].role
         calculation.allow_start(sweep)
         calculation.allow_list(sweep)
+        fleet.allow_list(sweep)
         tables.entities.allow(sweep, ["BatchGetItem"])
-        tables.entities.allow(sweep, ["Query", "UpdateItem", "DeleteItem"], partition=MARKS)
+        # Of the books it changes the marks alone.
+        tables.entities.allow(sweep, ["Query", "UpdateItem", "DeleteItem"], partitions=MARK_PARTITIONS)
         tables.results.allow(sweep, ["Query"])
 
 
@@ -276,7 +310,8 @@ class MonitoringStack(Stack):
         log_metrics = LogMetrics(self, "LogMetrics", settings, functions)
         self.alarms = Alarms(self, "Alarms", settings, workflow.notifications.topic, log_metrics)
         self.alarms.watch_api(entry.api.api)
-        self.alarms.watch_executions(workflow.calculation)
+        self.alarms.watch_executions(workflow.calculation, "Executions", "the calculation", "executions")
+        self.alarms.watch_executions(workflow.fleet, "FleetExecutions", "the fleet run", "fleet-executions")
         self.alarms.watch_functions(functions)
         self.alarms.watch_queues(
             entry.transactions.messages,
@@ -284,23 +319,25 @@ class MonitoringStack(Stack):
             backfill=workflow.backfill,
             undelivered={"UndeliveredEvents": entry.undelivered, "UndeliveredNotifications": workflow.undelivered},
         )
-        self.alarms.watch_tables(storage.tables)
+        watch_tables(self.alarms, storage.tables)
         if settings.time_series_store == "timestream":
-            self.alarms.watch_time_series()
+            watch_time_series(self.alarms)
         if slots := nightly_slots(settings.nightly_cron, settings.time_zone):
-            self.alarms.watch_nightly(functions["NightlySchedule"], slots)
+            self.alarms.watch_nightly(functions["NightlySchedule"], workflow.fleet, slots)
         else:
             Annotations.of(self).add_warning_v2(
                 f"{settings.prefix}:no-nightly-alarm",
                 f"No alarm says that a night was not begun: {settings.nightly_cron} is no time of weekdays.",
             )
         self.alarms.watch_recalculation()
+        watch_fleet(self.alarms, workflow.fleet, settings, log_metrics)
+        watch_account(self.alarms, settings)
         OperatorDashboard(
             self,
             "Operations",
             settings,
             alarms=self.alarms.all,
-            calculation=workflow.calculation,
+            machines={"calculation": workflow.calculation, "fleet run": workflow.fleet},
             functions=functions,
             queues={
                 "transactions": entry.transactions.messages,

@@ -93,7 +93,7 @@ class Api(Construct):
         self._authorizer = apigateway.TokenAuthorizer(
             self,
             "Authorizer",
-            handler=authorizer.function,
+            handler=authorizer.alias,
             results_cache_ttl=Duration.seconds(AUTHORIZATION_SECONDS),
         )
         self._validator = self.api.add_request_validator(
@@ -104,7 +104,7 @@ class Api(Construct):
             "JsonObject", schema=apigateway.JsonSchema(type=apigateway.JsonSchemaType.OBJECT)
         )
         integration = apigateway.LambdaIntegration(
-            handler.function,
+            handler.alias,
             proxy=True,
             timeout=Duration.seconds(_INTEGRATION_SECONDS),
             allow_test_invoke=False,

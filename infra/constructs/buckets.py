@@ -100,11 +100,17 @@ class PrivateBucket(Construct):
         actions = ["s3:GetObject", *(["s3:GetObjectVersion"] if versions else [])]
         self._allow(role, actions, prefixes, READ)
 
-    def allow_put(self, role: iam.Role, *prefixes: str) -> None:
-        """Let `role`, of another stack, write objects below `prefixes`."""
-        self._allow(role, ["s3:PutObject"], prefixes, WRITE)
+    def allow_put(self, role: iam.Role, *prefixes: str, parts: bool = False) -> None:
+        """Let `role`, of another stack, write objects below `prefixes`; long ones in parts."""
+        actions = ["s3:PutObject", *(["s3:AbortMultipartUpload"] if parts else [])]
+        # The parts are decrypted where they are put together.
+        self._allow(role, actions, prefixes, [*READ, *WRITE] if parts else WRITE)
 
-    def _allow(self, role: iam.Role, actions: Sequence[str], prefixes: Sequence[str], key: Sequence[str]) -> None:
+    def allow_list(self, role: iam.Role, prefix: str) -> None:
+        """Let `role` see which objects there are below `prefix`."""
+        allow(role, ["s3:ListBucket"], [self.bucket.bucket_arn], {"StringLike": {"s3:prefix": [f"{prefix}*"]}})
+
+    def _allow(self, role: iam.IRole, actions: Sequence[str], prefixes: Sequence[str], key: Sequence[str]) -> None:
         allow(role, actions, [self.bucket.arn_for_objects(f"{prefix}*") for prefix in prefixes])
         self._encryption.allow(role, "s3", key)
         # To a role of another stack the bucket is the value that its own stack exports, and cdk-nag has it so.
@@ -124,6 +130,10 @@ class PayloadBucket(PrivateBucket):
     RESULTS: Final = "results/"
     INPUTS: Final = "inputs/"
     REJECTED: Final = "rejected/"
+    FLEETS: Final = (f"{INPUTS}fleet/", f"{INPUTS}*/fleet/")
+    """Where a fleet run has its batches, the platform's and a client's."""
+    RUN_RESULTS: Final = tuple(f"{fleet}*/results/" for fleet in FLEETS)
+    """Where the batches' results are written to, in files for hundreds of them."""
 
     def __init__(
         self,
@@ -146,6 +156,12 @@ class PayloadBucket(PrivateBucket):
                 self.REJECTED: EXECUTION_DAYS,
             },
         )
+
+    def allow_map_run(self, role: iam.IRole) -> None:
+        """Let the `role` of a state machine read a list of items, and write down what became of each."""
+        self._allow(role, ["s3:GetObject"], self.FLEETS, READ)
+        written = ["s3:PutObject", "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload"]
+        self._allow(role, written, self.RUN_RESULTS, [*READ, *WRITE])
 
 
 class UploadBucket(PrivateBucket):

@@ -12,7 +12,7 @@ from infra.constructs.api import STAGE
 from infra.constructs.functions import Function
 from infra.constructs.log_metrics import LogMetrics
 from infra.constructs.queues import PrivateQueue
-from infra.constructs.state_machine import CalculationStateMachine
+from infra.constructs.state_machine import StateMachine
 from infra.constructs.tables import Tables
 from infra.settings import StageSettings
 
@@ -32,7 +32,7 @@ class OperatorDashboard(Construct):
         settings: StageSettings,
         *,
         alarms: Sequence[cloudwatch.Alarm],
-        calculation: CalculationStateMachine,
+        machines: Mapping[str, StateMachine],
         functions: Mapping[str, Function],
         queues: Mapping[str, PrivateQueue],
         tables: Tables,
@@ -41,21 +41,33 @@ class OperatorDashboard(Construct):
         super().__init__(scope, construct_id)
         dashboard = _dashboard(self, f"{settings.prefix}-operations", Duration.hours(12))
         dashboard.add_widgets(cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(alarms), width=_WHOLE, height=8))
-        machine = calculation.state_machine
+        for name, each in machines.items():
+            machine = each.state_machine
+            dashboard.add_widgets(
+                _graph(
+                    f"Executions of the {name}",
+                    machine.metric_started(period=_FIVE_MINUTES),
+                    machine.metric_succeeded(period=_FIVE_MINUTES),
+                    machine.metric_failed(period=_FIVE_MINUTES),
+                    machine.metric_timed_out(period=_FIVE_MINUTES),
+                    machine.metric_aborted(period=_FIVE_MINUTES),
+                    machine.metric_throttled(period=_FIVE_MINUTES),
+                ),
+                _graph(
+                    f"Duration of the {name}, ms",
+                    machine.metric_time(period=_FIVE_MINUTES, statistic="p50", label="p50"),
+                    machine.metric_time(period=_FIVE_MINUTES, statistic="p99", label="p99"),
+                ),
+            )
         dashboard.add_widgets(
-            _graph(
-                "Executions",
-                machine.metric_started(period=_FIVE_MINUTES),
-                machine.metric_succeeded(period=_FIVE_MINUTES),
-                machine.metric_failed(period=_FIVE_MINUTES),
-                machine.metric_timed_out(period=_FIVE_MINUTES),
-                machine.metric_aborted(period=_FIVE_MINUTES),
-                machine.metric_throttled(period=_FIVE_MINUTES),
+            _account(
+                "Concurrency of Lambda in the account",
+                "AWS/Lambda",
+                "ClaimedAccountConcurrency",
+                "ConcurrentExecutions",
             ),
-            _graph(
-                "Duration of executions, ms",
-                machine.metric_time(period=_FIVE_MINUTES, statistic="p50", label="p50"),
-                machine.metric_time(period=_FIVE_MINUTES, statistic="p99", label="p99"),
+            _account(
+                "Map Runs of the account", "AWS/States", "ApproximateOpenMapRunCount", "ApproximateMapRunBacklogSize"
             ),
         )
 
@@ -161,6 +173,7 @@ class BusinessDashboard(Construct):
             daily("Executions started and rows calculated again", "NightlyExecutions", "RecalculationRows"),
             daily("Not delivered as asked for", "PortfoliosFailed", "RecordsRejected"),
         )
+        dashboard.add_widgets(daily("Of fleet runs, a UTC day", "FleetCalculated", "FleetFailed"))
 
 
 def _dashboard(scope: Construct, name: str, interval: Duration) -> cloudwatch.Dashboard:
@@ -169,3 +182,14 @@ def _dashboard(scope: Construct, name: str, interval: Duration) -> cloudwatch.Da
 
 def _graph(title: str, *metrics: cloudwatch.IMetric) -> cloudwatch.GraphWidget:
     return cloudwatch.GraphWidget(title=title, left=list(metrics), width=_HALF)
+
+
+def _account(title: str, namespace: str, *names: str) -> cloudwatch.GraphWidget:
+    """Return a graph of what has no dimensions: it is of everything in the account and region."""
+    return _graph(
+        title,
+        *(
+            cloudwatch.Metric(namespace=namespace, metric_name=name, statistic="Maximum", period=_FIVE_MINUTES)
+            for name in names
+        ),
+    )

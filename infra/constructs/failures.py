@@ -1,39 +1,28 @@
 """Who is told when an execution ends without success, whatever the state machine itself could catch."""
 
+from collections.abc import Sequence
+
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
-from aws_cdk import aws_iam as iam
-from aws_cdk import aws_sns as sns
-from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from infra.constructs.encryption import EncryptionKey
+from infra.constructs.notifications import Notifications
 from infra.constructs.queues import PrivateQueue
-from infra.constructs.state_machine import CalculationStateMachine
-from infra.settings import StageSettings
-
-
-class Notifications(Construct):
-    """The topic that people listen to; alarms may publish to it too."""
-
-    def __init__(self, scope: Construct, construct_id: str, settings: StageSettings, encryption: EncryptionKey) -> None:
-        super().__init__(scope, construct_id)
-        self.topic = sns.Topic(self, "Topic", display_name=settings.prefix, master_key=encryption.key, enforce_ssl=True)
-        # The rule's target lets EventBridge publish; alarms are made elsewhere. Both may use the key by that.
-        self.topic.grant_publish(iam.ServicePrincipal("cloudwatch.amazonaws.com"))
-        if settings.alarm_email:
-            self.topic.add_subscription(subscriptions.EmailSubscription(settings.alarm_email))
+from infra.constructs.state_machine import StateMachine
 
 
 class FailedExecutions(Construct):
-    """A rule on executions that failed: `States.ALL` catches neither States.Runtime nor States.DataLimitExceeded."""
+    """A rule on executions that failed: `States.ALL` catches neither States.Runtime nor States.DataLimitExceeded.
+
+    To EventBridge the batches of a fleet run are another state machine's. They tell nobody: the run sums them up.
+    """
 
     def __init__(
         self,
         scope: Construct,
         construct_id: str,
         *,
-        calculation: CalculationStateMachine,
+        machines: Sequence[StateMachine],
         notifications: Notifications,
         undelivered: PrivateQueue,
     ) -> None:
@@ -46,18 +35,18 @@ class FailedExecutions(Construct):
                 source=["aws.states"],
                 detail_type=["Step Functions Execution Status Change"],
                 detail={
-                    "stateMachineArn": [calculation.state_machine.state_machine_arn],
+                    "stateMachineArn": [each.state_machine.state_machine_arn for each in machines],
                     "status": ["FAILED", "TIMED_OUT", "ABORTED"],
                 },
             ),
         )
-        name = events.EventField.from_path("$.detail.name")
+        arn = events.EventField.from_path("$.detail.executionArn")
         status = events.EventField.from_path("$.detail.status")
         self.rule.add_target(
             targets.SnsTopic(
                 notifications.topic,
                 # Not the event itself: it has the input, and so somebody's positions, in it.
-                message=events.RuleTargetInput.from_text(f"Execution {name} of {calculation.name}: {status}"),
+                message=events.RuleTargetInput.from_text(f"Execution {arn}: {status}"),
                 dead_letter_queue=undelivered.queue,
             )
         )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Annotations, Duration, RemovalPolicy, Size
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -17,7 +17,14 @@ from infra.packages import package_code
 from infra.settings import StageSettings
 from workflows.registry import FUNCTIONS
 
-RUNTIME: Final = lambda_.Runtime(f"python{PYTHON}", lambda_.RuntimeFamily.PYTHON)
+RUNTIME: Final = lambda_.Runtime(f"python{PYTHON}", lambda_.RuntimeFamily.PYTHON, supports_snap_start=True)
+LIVE: Final = "live"
+"""Alias that everything goes through: it keeps environments warm, and has snapshots, which `$LATEST` cannot.
+
+Functions without either have it too. An execution keeps the ARNs that it was started with: a setting that made an alias
+would take the permission away from those that run. And code and settings change at once; those of `$LATEST` change
+one after the other.
+"""
 
 TIME_SERIES: Final = frozenset({"TIMESTREAM_DATABASE", "TIMESTREAM_TABLE"})
 """Variables that a deployment without a time series lacks."""
@@ -40,7 +47,7 @@ class Function(Construct):
 
     Attributes
     ----------
-    function, role, log_group
+    function, alias, role, log_group
     """
 
     def __init__(
@@ -75,8 +82,10 @@ class Function(Construct):
             architecture=lambda_.Architecture.ARM_64,
             timeout=Duration.seconds(entry.timeout_seconds),
             memory_size=entry.memory_mb,
+            ephemeral_storage_size=Size.mebibytes(entry.ephemeral_mb),
             environment=_environment(name, settings, values),
             reserved_concurrent_executions=settings.reserved_concurrency.get(name),
+            snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if name in settings.snap_start else None,
             role=self.role,
             log_group=self.log_group,
             # In JSON format Lambda tells the function which level to log from.
@@ -84,6 +93,17 @@ class Function(Construct):
             application_log_level_v2=lambda_.ApplicationLogLevel[settings.log_level],
             system_log_level_v2=lambda_.SystemLogLevel.WARN,
             tracing=lambda_.Tracing.ACTIVE,
+        )
+        Annotations.of(self.function).acknowledge_warning(
+            "@aws-cdk/aws-lambda:snapStartRequirePublish", "What is called is a version, by its alias."
+        )
+        self.alias = lambda_.Alias(
+            self,
+            "Alias",
+            alias_name=LIVE,
+            # A version is gone when another has taken its place: to go back is to deploy what was there before.
+            version=self.function.current_version,
+            provisioned_concurrent_executions=settings.provisioned_concurrency.get(name),
         )
         acknowledge(
             self.role, "X-Ray takes segments, and knows no resource for them.", "AwsSolutions-IAM5[Resource::*]"
@@ -96,20 +116,26 @@ class Function(Construct):
         if undelivered is not None:
             self._keep_undelivered(undelivered)
 
+    @property
+    def arn(self) -> str:
+        """What is called: the ARN of the live version."""
+        return self.alias.function_arn
+
     def _keep_undelivered(self, queue: PrivateQueue) -> None:
         """Keep events that failed after all retries; what calls a function asynchronously does not hear of them."""
         queue.allow_send(self.role)
-        lambda_.CfnEventInvokeConfig(
+        config = lambda_.CfnEventInvokeConfig(
             self,
             "Undelivered",
             function_name=self.function.function_name,
-            qualifier="$LATEST",
+            qualifier=LIVE,
             maximum_retry_attempts=_ASYNC_RETRIES,
             maximum_event_age_in_seconds=_ASYNC_HOURS * 3600,
             destination_config=lambda_.CfnEventInvokeConfig.DestinationConfigProperty(
                 on_failure=lambda_.CfnEventInvokeConfig.OnFailureProperty(destination=queue.arn)
             ),
-        ).node.add_dependency(self.role)
+        )
+        config.node.add_dependency(self.role, self.alias)
 
 
 def log_retention(settings: StageSettings) -> logs.RetentionDays:

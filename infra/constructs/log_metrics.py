@@ -47,9 +47,17 @@ class LogMetrics(Construct):
             "PortfoliosFailed": ("CalculatePortfolio", f"{{ {failed} }}", "1"),
             "NightlyExecutions": (
                 "NightlySchedule",
-                '{ ($.message = "NightlySchedule") && ($.started > 0) }',
-                "$.started",
+                '{ ($.message = "NightlySchedule") && ($.started IS TRUE) }',
+                "1",
             ),
+            **{
+                f"Fleet{field.capitalize()}": (
+                    "SummariseRun",
+                    f'{{ ($.message = "SummariseRun") && ($.{field} > 0) }}',
+                    f"$.{field}",
+                )
+                for field in ("entities", "calculated", "failed")
+            },
             "RecordsRejected": ("PersistTimestream", '{ $.message = "RejectedRecord" }', "1"),
         }
         for name, (function, pattern, value) in filters.items():

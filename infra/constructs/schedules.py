@@ -53,7 +53,7 @@ class Schedule(Construct):
                 "scheduler.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}}
             ),
         )
-        allow(role, ["lambda:InvokeFunction"], [function.function.function_arn])
+        allow(role, ["lambda:InvokeFunction"], [function.arn])
         undelivered.allow_send(role)
         # CDK's own target would permit every version of the function.
         self.schedule = scheduler.CfnSchedule(
@@ -64,7 +64,7 @@ class Schedule(Construct):
             schedule_expression_timezone=time_zone,
             flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
             target=scheduler.CfnSchedule.TargetProperty(
-                arn=function.function.function_arn,
+                arn=function.arn,
                 role_arn=role.role_arn,
                 input=json.dumps({"time": SCHEDULED_TIME, **(event or {})}),
                 retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(

@@ -43,7 +43,7 @@ class TransactionQueue(Construct):
 
     def feed(self, consumer: Function) -> None:
         """Hand batches to `consumer`, which names the messages that failed: only they come again."""
-        consumer.function.add_event_source(
+        consumer.alias.add_event_source(
             event_sources.SqsEventSource(
                 self.messages.queue,
                 batch_size=BATCH_MESSAGES,

@@ -40,7 +40,7 @@ class ManifestRule(Construct):
         )
         self.rule.add_target(
             targets.LambdaFunction(
-                function.function,
+                function.alias,
                 dead_letter_queue=undelivered.queue,
                 retry_attempts=_RETRIES,
                 max_event_age=_MAX_AGE,

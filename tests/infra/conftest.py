@@ -14,12 +14,24 @@ from tests.infra.templates import Synthesis
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 
+
+def _changed(stage: str, **changes: object) -> StageSettings:
+    return StageSettings.model_validate(STAGES[stage].model_dump() | changes)
+
+
 VARIANTS = {
     "dev": STAGES["dev"],
-    "prod": STAGES["prod"].model_copy(update={"alarm_email": "operations@example.com"}),
-    "none": STAGES["dev"].model_copy(update={"time_series_store": "none"}),
+    "prod": _changed(
+        "prod", alarm_email="operations@example.com", provisioned_concurrency={"Api": 5, "PersistDynamoDB": 2}
+    ),
+    "none": _changed(
+        "dev",
+        time_series_store="none",
+        batch_execution_type="STANDARD",
+        snap_start={"Authorizer", "CalculatePortfolio"},
+    ),
 }
-"""Every stage, and a deployment without a time series."""
+"""Every stage, among them a deployment without a time series, with the settings that a stage need not have."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -30,7 +30,7 @@ _PSEUDO: Final = {
     "AWS::URLSuffix": "amazonaws.com",
 }
 _SUBSTITUTED: Final = re.compile(r"\$\{([^!}]+)\}")
-_INVOKED: Final = re.compile(r"(?:.*/functions/)?arn:aws:lambda:[^:]+:\d+:function:([^:/]+)(?:/invocations)?")
+_CALLED: Final = re.compile(r"(?:(?:.*/functions/)?arn:aws:lambda:[^:]+:\d+:function:)?([^:/]+):(\w+)(?:/invocations)?")
 
 
 class UnresolvedError(AssertionError):
@@ -53,6 +53,8 @@ class DeployedHost(LambdaHost):
     ----------
     environments
         The variables by the function's name.
+    aliases
+        The versions by the names of functions and aliases. Whoever calls may call these alone.
     everywhere
         Variables of every function, which say where services stand that are not on AWS.
     process
@@ -62,8 +64,20 @@ class DeployedHost(LambdaHost):
     def __init__(self, synthesis: Synthesis, faults: Faults | None = None) -> None:
         super().__init__(dict(map(_function, synthesis.all("AWS::Lambda::Function"))), faults=faults)
         self.environments: dict[str, Mapping[str, str]] = {}
+        self.aliases: dict[tuple[str, str], str] = {}
         self.everywhere: dict[str, str] = {}
         self.process = _Process()
+
+    def name(self, target: str) -> str:
+        """Return the name of the function that is called by an alias: its ARN, or the address of an integration."""
+        named = _CALLED.fullmatch(target)
+        if named is None or (named[1], named[2]) not in self.aliases:
+            raise UnresolvedError(f"{target} is no alias of a function")
+        return named[1]
+
+    def by_name(self, params: Json, **_: object) -> Json:
+        """Let an Invoke of an alias be one of its function, as the engine's own host knows it."""
+        return {**params, "FunctionName": self.name(params["FunctionName"])}
 
     def _handler(self, function_name: str, function: LambdaFunction) -> Handler:
         handler = super()._handler(function_name, function)
@@ -92,7 +106,7 @@ class Deployed:
     def __init__(self, synthesis: Synthesis, host: DeployedHost, timestream: str) -> None:
         self.synthesis = synthesis
         self.host = host
-        self._timestream = timestream
+        self.timestream = timestream
         self._made: dict[tuple[str, str], Attributes | None] = {}
         self._exports = {
             output["Export"]["Name"]: (stack, output["Value"])
@@ -115,10 +129,8 @@ class Deployed:
         return self.resolve(resource.stack, resource.properties[name])
 
     def invoke(self, target: str, event: object) -> Any:
-        """Call the function that an ARN, or the address of an integration, names."""
-        if (named := _INVOKED.fullmatch(target)) is None:
-            raise UnresolvedError(f"{target} names no function")
-        return json.loads(self.host.invoke(named[1], json.dumps(event).encode()))
+        """Call the function that the ARN of an alias, or the address of an integration, names."""
+        return json.loads(self.host.invoke(self.host.name(target), json.dumps(event).encode()))
 
     def resolve(self, stack: str, value: Any) -> Any:
         """Return a value of a template of `stack` as its resource gets it."""
@@ -239,10 +251,19 @@ class Deployed:
         self.host.environments[function] = properties["Environment"]["Variables"]
         return {"Ref": function, "Arn": function_arn(function)}
 
+    def _function_version(self, name: str, properties: Json) -> Attributes:
+        return {"Ref": f"{function_arn(properties['FunctionName'])}:1", "Version": "1"}
+
+    def _function_alias(self, name: str, properties: Json) -> Attributes:
+        function, alias = properties["FunctionName"], properties["Name"]
+        self.host.aliases[function, alias] = properties["FunctionVersion"]
+        return {"Ref": f"{function_arn(function)}:{alias}"}
+
     def _state_machine(self, name: str, properties: Json) -> Attributes:
         machine = boto3.client("stepfunctions").create_state_machine(
             name=properties["StateMachineName"],
-            definition=properties["DefinitionString"],
+            # moto knows no EXPRESS children of a distributed Map.
+            definition=properties["DefinitionString"].replace('"EXPRESS"', '"STANDARD"'),
             roleArn=properties["RoleArn"],
             type=properties["StateMachineType"],
             publish=True,
@@ -285,7 +306,7 @@ class Deployed:
         return {"Ref": table, "Arn": f"arn:aws:timestream:{REGION}:{ACCOUNT}:database/{database}/table/{table}"}
 
     def _time_series(self) -> Any:
-        return boto3.client("timestream-write", endpoint_url=self._timestream)
+        return boto3.client("timestream-write", endpoint_url=self.timestream)
 
     _makers: Final[Mapping[str, Callable[["Deployed", str, Json], Attributes]]] = {
         "AWS::KMS::Key": _key,
@@ -297,6 +318,8 @@ class Deployed:
         "AWS::SNS::Topic": _topic,
         "AWS::SecretsManager::Secret": _secret,
         "AWS::Lambda::Function": _function,
+        "AWS::Lambda::Version": _function_version,
+        "AWS::Lambda::Alias": _function_alias,
         "AWS::StepFunctions::StateMachine": _state_machine,
         "AWS::StepFunctions::StateMachineVersion": _version,
         "AWS::StepFunctions::StateMachineAlias": _alias,
@@ -313,7 +336,9 @@ def deployed(synthesis: Synthesis, directory: Path, faults: Faults | None = None
         engine = stack.enter_context(LocalEngine(host, retry_delay_scale=0.001))
         timestream = stack.enter_context(LocalTimestream(directory / "timestream.duckdb"))
         through_the_alias: Callable[..., Any] = _through_the_alias  # botocore takes what a hook returns
+        by_name: Callable[..., Any] = host.by_name
         engine.session.events.register("provide-client-params.stepfunctions.StartExecution", through_the_alias)
+        engine.session.events.register("provide-client-params.lambda.Invoke", by_name)
         stack.enter_context(patch("common.config.os", host.process))
         host.everywhere |= {f"AWS_ENDPOINT_URL_TIMESTREAM_{side}": timestream.endpoint for side in ("WRITE", "QUERY")}
         forget()

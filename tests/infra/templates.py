@@ -85,9 +85,26 @@ class Synthesis:
             each.properties["FunctionName"].removeprefix(prefix): each for each in self.all("AWS::Lambda::Function")
         }
 
-    def definition(self) -> str:
-        """Return the state machine's definition."""
-        return self.text(self.one("AWS::StepFunctions::StateMachine").properties["DefinitionString"])
+    def called(self) -> dict[str, str]:
+        """Return what each function is called by, the ARN of its alias, by its name in the registry."""
+        functions = {each.logical_id: name for name, each in self.functions().items()}
+        return {
+            functions[each.properties["FunctionName"]["Ref"]]: "{" + each.logical_id + "}"
+            for each in self.all("AWS::Lambda::Alias")
+        }
+
+    def machine(self, name: str) -> Resource:
+        """Return a state machine by its name in the registry."""
+        (found,) = [
+            each
+            for each in self.all("AWS::StepFunctions::StateMachine")
+            if each.properties["StateMachineName"] == f"{self.settings.prefix}-{name}"
+        ]
+        return found
+
+    def definition(self, name: str) -> str:
+        """Return the definition of a state machine, by its name in the registry."""
+        return self.text(self.machine(name).properties["DefinitionString"])
 
     def statements(self, role: str) -> list[Statement]:
         """Return what is allowed to the role with this logical id."""

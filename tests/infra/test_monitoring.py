@@ -13,13 +13,15 @@ import pytest
 from infra.constructs.log_metrics import FAILURES, NIGHTLY
 from infra.nightly_slots import nightly_slots
 from tests.infra.templates import Resource, Synthesis
-from workflows.registry import FUNCTIONS, TASKS
+from workflows.registry import CALCULATION, FLEET, FUNCTIONS, STATE_MACHINES, TASKS
 from workflows.triggers.nightly_schedule import REQUEST_ID
 
 Json = dict[str, Any]
 ROOT = Path(__file__).parent.parent.parent
 RUNBOOK = ROOT / "docs" / "runbook.md"
 NIGHTS = "cron(0 2 ? * TUE-SAT *)"
+MAP_RUNS = {"ApproximateOpenMapRunCount", "OpenMapRunLimit", "ApproximateMapRunBacklogSize"}
+"""Of the account and region, without dimensions."""
 
 
 def alarms(synthesis: Synthesis) -> dict[str, Json]:
@@ -96,9 +98,13 @@ def test_every_alarm_looks_at_something_that_is_there(synthesis: Synthesis) -> N
             match namespace:
                 case "AWS/ApiGateway":
                     assert dimensions == {"ApiName": api, "Stage": stage}
+                case "AWS/States" if metric in MAP_RUNS:
+                    assert not dimensions
                 case "AWS/States":
                     assert dimensions.keys() == {"StateMachineArn"}
                     assert dimensions["StateMachineArn"] in machines
+                case "AWS/Lambda" if metric == "ClaimedAccountConcurrency":
+                    assert not dimensions
                 case "AWS/Lambda":
                     assert dimensions.keys() == {"FunctionName"}
                     assert dimensions["FunctionName"] in functions
@@ -147,14 +153,55 @@ def test_every_function_s_errors_throttles_and_duration_are_watched(synthesis: S
         assert duration["Threshold"] == pytest.approx(0.8 * 1000 * FUNCTIONS[name].timeout_seconds)
 
 
-def test_executions_are_watched_in_every_way_they_can_go_wrong(synthesis: Synthesis) -> None:
+@pytest.mark.parametrize("machine", STATE_MACHINES)
+def test_executions_are_watched_in_every_way_they_can_go_wrong(synthesis: Synthesis, machine: str) -> None:
+    arn = "{" + synthesis.machine(machine).logical_id + "}"
     watched = {
         metric
         for each in alarms(synthesis).values()
-        for space, metric, _ in metrics(synthesis, each)
-        if space == "AWS/States"
+        for space, metric, dimensions in metrics(synthesis, each)
+        if space == "AWS/States" and dimensions.get("StateMachineArn") == arn
     }
-    assert watched == {"ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted", "ExecutionThrottled"}
+    expected = {"ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted", "ExecutionThrottled"}
+    assert watched == (expected if machine == CALCULATION else expected | {"ExecutionTime", "ExecutionsStarted"})
+
+
+def test_a_fleet_run_that_takes_longer_than_the_night_may_is_told(synthesis: Synthesis) -> None:
+    alarm = alarms(synthesis)["FleetDuration"]
+    hours = synthesis.settings.nightly_hours
+    assert (alarm["MetricName"], alarm["Statistic"], alarm["Threshold"]) == (
+        "ExecutionTime",
+        "Maximum",
+        3_600_000 * hours,
+    )
+    # Before it is ended: a run that ran out of time would be told as such.
+    assert alarm["Threshold"] < 1000 * json.loads(synthesis.definition(FLEET))["TimeoutSeconds"]
+
+
+def test_a_fleet_run_with_many_failures_is_told_and_one_with_a_few_is_not(dev: Synthesis) -> None:
+    alarm = alarms(dev)["FleetFailures"]
+    (expression,) = [each["Expression"] for each in alarm["Metrics"] if "Expression" in each]
+    assert expression == "IF(failed > 5, 100 * failed / entities, 0)"
+    assert alarm["Threshold"] == 1
+    read = filters(dev)
+    for name, field in {"FleetFailed": "failed", "FleetEntities": "entities", "FleetCalculated": "calculated"}.items():
+        assert read[name]["MetricTransformations"][0]["MetricValue"] == f"$.{field}"
+        assert "SummariseRunLog" in dev.text(read[name]["LogGroupName"])
+
+
+def test_what_the_whole_account_shares_is_watched(synthesis: Synthesis) -> None:
+    found = alarms(synthesis)
+    concurrency = found["AccountConcurrency"]
+    assert concurrency["Threshold"] == 0.9 * synthesis.settings.account_concurrency
+    reserved = sum(synthesis.settings.reserved_concurrency.values())
+    assert concurrency["Threshold"] > reserved, "it would always be raised"
+    assert (concurrency["MetricName"], concurrency["Statistic"]) == ("ClaimedAccountConcurrency", "Maximum")
+    assert (found["MapRunBacklog"]["MetricName"], found["MapRunBacklog"]["Threshold"]) == (
+        "ApproximateMapRunBacklogSize",
+        0,
+    )
+    (expression,) = [each["Expression"] for each in found["OpenMapRuns"]["Metrics"] if "Expression" in each]
+    assert (expression, found["OpenMapRuns"]["Threshold"]) == ("100 * open / limit", 90)
 
 
 def test_no_message_lies_anywhere_unseen(synthesis: Synthesis) -> None:
@@ -222,18 +269,23 @@ def test_wrong_data_and_refused_tokens_call_nobody(dev: Synthesis) -> None:
 
 def test_a_night_that_does_not_begin_is_told(synthesis: Synthesis) -> None:
     alarm = alarms(synthesis)["NoNightlyRun"]
-    expression, called = alarm["Metrics"]
+    expression, *looked_at = alarm["Metrics"]
     slots = nightly_slots(synthesis.settings.nightly_cron, synthesis.settings.time_zone)
     assert slots
-    assert expression["Expression"] == f"IF({slots.condition('called')}, FILL(called, 0), 1)"
+    due = "FILL(called, 0) > 0 AND FILL(begun, 0) > 0"
+    assert expression["Expression"] == f"IF({slots.condition('called')}, {due}, 1)"
     assert (alarm["ComparisonOperator"], alarm["Threshold"], alarm["EvaluationPeriods"]) == (
         "LessThanThreshold",
         1,
         slots.hours,
     )
-    assert called["MetricStat"]["Period"] == 3600
-    function = synthesis.functions()["NightlySchedule"].logical_id
-    assert metrics(synthesis, alarm) == [("AWS/Lambda", "Invocations", {"FunctionName": "{" + function + "}"})]
+    # Step Functions sends two datapoints for a start, of which one is 0.
+    assert {(each["MetricStat"]["Period"], each["MetricStat"]["Stat"]) for each in looked_at} == {(3600, "Sum")}
+    function, fleet = synthesis.functions()["NightlySchedule"].logical_id, synthesis.machine(FLEET).logical_id
+    assert sorted(metrics(synthesis, alarm)) == [
+        ("AWS/Lambda", "Invocations", {"FunctionName": "{" + function + "}"}),
+        ("AWS/States", "ExecutionsStarted", {"StateMachineArn": "{" + fleet + "}"}),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -292,7 +344,7 @@ def test_what_is_read_from_logs_is_what_the_handlers_log(dev: Synthesis) -> None
 
 
 def test_failures_are_what_the_state_machine_takes_for_the_portfolio_s_own(dev: Synthesis) -> None:
-    states = json.loads(dev.definition())["States"]["CalculatePortfolios"]["ItemProcessor"]["States"]
+    states = json.loads(dev.definition(CALCULATION))["States"]["CalculatePortfolios"]["ItemProcessor"]["States"]
     assert tuple(states["CalculatePortfolio"]["Catch"][0]["ErrorEquals"]) == FAILURES
     assert NIGHTLY == REQUEST_ID
 
@@ -319,7 +371,11 @@ def test_the_dashboards_show_what_there_is(synthesis: Synthesis) -> None:
         for metric in widget["properties"]["metrics"]
         if metric[0] == prefix
     }
-    assert {"NightlyCalculated", "NightlyCached", "PortfoliosFailed"} <= shown <= filters(synthesis).keys()
+    assert (
+        {"NightlyCalculated", "NightlyCached", "PortfoliosFailed", "FleetCalculated", "FleetFailed"}
+        <= shown
+        <= filters(synthesis).keys()
+    )
 
 
 def test_tasks_may_be_throttled_for_as_long_as_an_execution_tries(dev: Synthesis) -> None:

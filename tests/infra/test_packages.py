@@ -45,16 +45,19 @@ BUDGETS_MB: Final = dict.fromkeys(FUNCTIONS, 74.0) | {
     "NightlySchedule": 83.0,  # the holidays of every country, and the time zones
     "ValidateInput": 140.0,  # a file it is referred to may be Parquet, and duckdb is 62
     "CalculatePortfolio": 140.0,
+    "PlanBatches": 140.0,  # so may a manifest
 }
 SERVICES: Final = {
     "ValidateInput": {"dynamodb", "s3"},
     "CalculatePortfolio": {"dynamodb", "s3"},
     "PersistDynamoDB": {"dynamodb", "s3"},
     "PersistTimestream": {"s3", "timestream-query", "timestream-write"},
+    "PlanBatches": {"dynamodb", "s3"},
+    "SummariseRun": {"s3"},
     "Api": {"dynamodb", "s3", "sqs", "stepfunctions", "timestream-query", "timestream-write"},
     "Authorizer": {"secretsmanager"},
     "TransactionQueue": {"dynamodb"},
-    "NightlySchedule": {"dynamodb", "stepfunctions"},
+    "NightlySchedule": {"stepfunctions"},
     "ManifestUpload": {"s3", "stepfunctions"},
     "Recalculation": {"dynamodb", "stepfunctions"},
 }
@@ -454,7 +457,7 @@ def test_a_function_that_is_to_read_parquet_carries_duckdb(monkeypatch: pytest.M
 
 def test_a_function_that_reads_definitions_carries_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(
-        FUNCTIONS, "Linter", LambdaFunction("workflows.definitions.lint", 3, 128, (), STATE_PAYLOAD_BYTES)
+        FUNCTIONS, "Linter", LambdaFunction("workflows.definition_lint.lint", 3, 128, (), STATE_PAYLOAD_BYTES)
     )
 
     assert Path("statemachines", "performance_calculation.asl.json") in contents("Linter").files

@@ -1,11 +1,16 @@
 """Who may do what: each function what it calls, and nothing else."""
 
 import json
+from fnmatch import fnmatchcase
 
 import pytest
 
+from common.access import Buckets
+from common.stores.memory import InMemoryPayloadStore
+from common.stores.memory_books import InMemoryBooks
+from tasks import plan_batches
 from tests.infra.templates import Synthesis
-from workflows.registry import FUNCTIONS
+from workflows.registry import BATCHES, CALCULATION, FLEET, FUNCTIONS, PLACEHOLDERS, TASKS
 
 EXPECTED: dict[str, set[tuple[str, str]]] = {
     "ValidateInput": {
@@ -36,9 +41,25 @@ EXPECTED: dict[str, set[tuple[str, str]]] = {
         ("s3:PutObject", "rejected records *"),
         ("s3:GetBucketAcl", "rejected records"),
     },
+    "PlanBatches": {
+        ("s3:GetObject", "payloads inputs/*"),
+        ("s3:PutObject", "payloads inputs/*"),
+        ("s3:AbortMultipartUpload", "payloads inputs/*"),
+        ("s3:GetObject", "uploads manifests/*"),
+        ("s3:GetObject", "uploads data/*"),
+        ("dynamodb:BatchGetItem", "entities"),
+        ("dynamodb:Query", "entities ClientIndex"),
+        ("dynamodb:Scan", "entities ClientIndex"),
+    },
+    "SummariseRun": {
+        ("s3:ListBucket", "payloads"),
+        ("s3:GetObject", "payloads inputs/*"),
+        ("s3:PutObject", "payloads inputs/*"),
+        ("s3:AbortMultipartUpload", "payloads inputs/*"),
+    },
     "Api": {
-        ("states:StartExecution", "state machine"),
-        ("states:DescribeExecution", "executions"),
+        ("states:StartExecution", "calculation"),
+        ("states:DescribeExecution", "calculations"),
         ("s3:PutObject", "payloads inputs/*"),
         ("dynamodb:BatchGetItem", "entities"),
         ("dynamodb:BatchGetItem", "results"),
@@ -64,14 +85,15 @@ EXPECTED: dict[str, set[tuple[str, str]]] = {
         ),
     },
     "NightlySchedule": {
-        ("states:StartExecution", "state machine"),
-        ("states:DescribeExecution", "executions"),
-        ("dynamodb:Scan", "entities ClientIndex"),
+        ("states:StartExecution", "fleet"),
+        ("states:DescribeExecution", "fleet runs"),
         ("sqs:SendMessage", "undelivered"),
     },
     "ManifestUpload": {
-        ("states:StartExecution", "state machine"),
-        ("states:DescribeExecution", "executions"),
+        ("states:StartExecution", "calculation"),
+        ("states:DescribeExecution", "calculations"),
+        ("states:StartExecution", "fleet"),
+        ("states:DescribeExecution", "fleet runs"),
         ("s3:GetObject", "uploads manifests/*"),
         ("s3:GetObjectVersion", "uploads manifests/*"),
         ("s3:PutObject", "payloads inputs/*"),
@@ -79,9 +101,11 @@ EXPECTED: dict[str, set[tuple[str, str]]] = {
         ("sqs:SendMessage", "undelivered"),
     },
     "Recalculation": {
-        ("states:StartExecution", "state machine"),
-        ("states:DescribeExecution", "executions"),
-        ("states:ListExecutions", "state machine"),
+        ("states:StartExecution", "calculation"),
+        ("states:DescribeExecution", "calculations"),
+        ("states:ListExecutions", "calculation"),
+        ("states:ListExecutions", "fleet"),
+        ("states:DescribeExecution", "fleet runs"),
         ("dynamodb:BatchGetItem", "entities"),
         ("dynamodb:Query", "entities"),
         ("dynamodb:UpdateItem", "entities"),
@@ -91,6 +115,29 @@ EXPECTED: dict[str, set[tuple[str, str]]] = {
     },
 }
 """What each function calls, besides its log, traces and keys."""
+
+MACHINES: dict[str, set[tuple[str, str]]] = {
+    CALCULATION: {("sqs:SendMessage", "backfill")},
+    FLEET: {
+        ("sqs:SendMessage", "backfill"),
+        ("sns:Publish", "topic"),
+        # The Map Run, by the Developer Guide's policies for distributed Maps.
+        ("states:StartExecution", "fleet by name"),
+        ("states:DescribeExecution", "fleet runs"),
+        ("states:StopExecution", "fleet runs"),
+        ("states:DescribeExecution", "batches"),
+        ("states:StopExecution", "batches"),
+        ("states:RedriveExecution", "batches"),
+        # Its item reader, and its result writer.
+        *(("s3:GetObject", f"payloads {each}*") for each in ("inputs/fleet/", "inputs/*/fleet/")),
+        *(
+            (f"s3:{action}", f"payloads {each}*/results/*")
+            for action in ("PutObject", "ListMultipartUploadParts", "AbortMultipartUpload")
+            for each in ("inputs/fleet/", "inputs/*/fleet/")
+        ),
+    },
+}
+"""What each state machine does besides calling its functions."""
 
 EVERYBODY_S = ("logs:", "xray:", "kms:")
 TIME_SERIES = ("time series", "rejected records", "rejected records *")
@@ -106,8 +153,14 @@ NAMES = {
     "TransactionsMessages": "transactions",
     "Undelivered": "undelivered",
     "SigningKeys": "signing keys",
-    ":execution:": "executions",
-    "CalculationStateMachine": "state machine",
+    "-performance-calculation:*": "calculations",
+    "-performance-fleet:*": "fleet runs",
+    "-performance-fleet/Batches:*": "batches",
+    ":stateMachine:": "fleet by name",
+    "CalculationStateMachine": "calculation",
+    "FleetStateMachine": "fleet",
+    "BackfillQueue": "backfill",
+    "NotificationsTopic": "topic",
 }
 WILDCARD_ACTIONS = {
     "timestream:DescribeEndpoints",
@@ -193,28 +246,76 @@ def test_a_key_is_granted_for_writing_only_to_who_writes_a_table(dev: Synthesis)
 
 def test_starts_go_through_the_alias(synthesis: Synthesis) -> None:
     for name in ("Api", "NightlySchedule", "ManifestUpload", "Recalculation"):
-        (start,) = [each for each in synthesis.allowed(name) if "states:StartExecution" in each.actions]
-        assert start.actions == {"states:StartExecution"}
-        assert json.loads(start.conditions) == {"ForAnyValue:StringEquals": {"states:StateMachineQualifier": ["live"]}}
+        starts = [each for each in synthesis.allowed(name) if "states:StartExecution" in each.actions]
+        assert starts
+        for start in starts:
+            assert start.actions == {"states:StartExecution"}
+            assert json.loads(start.conditions) == {
+                "ForAnyValue:StringEquals": {"states:StateMachineQualifier": ["live"]}
+            }
 
 
-def test_the_state_machine_calls_its_functions_and_its_queue(synthesis: Synthesis) -> None:
-    role = synthesis.one("AWS::StepFunctions::StateMachine").properties["RoleArn"]["Fn::GetAtt"][0]
+@pytest.mark.parametrize("machine", [CALCULATION, FLEET])
+def test_a_state_machine_may_do_exactly_what_its_definition_does(synthesis: Synthesis, machine: str) -> None:
+    role = synthesis.machine(machine).properties["RoleArn"]["Fn::GetAtt"][0]
+    statements = synthesis.statements(role)
     found = {
         (action, resource)
-        for statement in synthesis.statements(role)
+        for statement in statements
         for action in statement.actions
         for resource in statement.resources
         if resource != "*" and not action.startswith("kms:")
     }
-    functions = synthesis.functions()
-    tasks = ("ValidateInput", "CalculatePortfolio", "PersistDynamoDB", "PersistTimestream")
+    called = synthesis.called()
     assert {resource for action, resource in found if action == "lambda:InvokeFunction"} == {
-        "{" + functions[name].logical_id + ".Arn}" for name in tasks
+        called[name] for name in PLACEHOLDERS[machine] & TASKS.keys()
     }
-    assert {action for action, _ in found} == {"lambda:InvokeFunction", "sqs:SendMessage"}
-    anywhere = {a for s in synthesis.statements(role) if "*" in s.resources for a in s.actions}
+    others = {(action, _named(resource)) for action, resource in found if action != "lambda:InvokeFunction"}
+    assert others == MACHINES[machine]
+    anywhere = {action for each in statements if "*" in each.resources for action in each.actions}
     assert all(action.startswith(("logs:", "xray:")) for action in anywhere)
+    keys = [each for each in statements if any(action.startswith("kms:") for action in each.actions)]
+    services = {service for each in keys for service in ("sqs", "sns", "s3") if f'"{service}."' in each.conditions}
+    assert services == ({"sqs"} if machine == CALCULATION else {"sqs", "sns", "s3"})
+    assert all("kms:ViaService" in each.conditions for each in keys)
+
+
+def test_what_a_map_run_is_permitted_is_what_it_is_called_and_where_it_writes(synthesis: Synthesis) -> None:
+    machine = synthesis.machine(FLEET)
+    state = json.loads(synthesis.definition(FLEET))["States"][BATCHES]
+    name = machine.properties["StateMachineName"]
+    role = machine.properties["RoleArn"]["Fn::GetAtt"][0]
+    redriven = [each for each in synthesis.statements(role) if "states:RedriveExecution" in each.actions]
+    assert {each.rpartition(":execution:")[2] for one in redriven for each in one.resources} == {
+        f"{name}/{state['Label']}:*"
+    }
+    assert state["ItemReader"]["Parameters"]["Bucket.$"] == "$.plan.batches.bucket"
+    assert state["ResultWriter"]["Parameters"]["Prefix.$"] == "$.plan.results.prefix"
+
+
+@pytest.mark.parametrize("client", [None, "acme"])
+def test_a_plan_lies_where_the_map_run_may_read_and_write(
+    dev: Synthesis, client: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = {"request": {"client_id": client} if client else {}, "execution": {"name": "run-1"}}
+    monkeypatch.setenv("PAYLOAD_BUCKET", "payloads")
+    plan = plan_batches.handler(
+        event, None, payloads=InMemoryPayloadStore(), books=InMemoryBooks(), buckets=Buckets.from_env()
+    )
+    statements = dev.statements(dev.machine(FLEET).properties["RoleArn"]["Fn::GetAtt"][0])
+
+    def may(action: str, key: str) -> bool:
+        patterns = [r.partition("}/")[2] for each in statements if action in each.actions for r in each.resources]
+        return any(fnmatchcase(key, each) for each in patterns)
+
+    assert may("s3:GetObject", plan["batches"]["key"])
+    assert may("s3:PutObject", f"{plan['results']['prefix']}/0f7c/SUCCEEDED_0.json")
+    assert not may("s3:PutObject", plan["batches"]["key"])
+
+
+def test_a_summary_looks_only_for_results(dev: Synthesis) -> None:
+    (listing,) = [each for each in dev.allowed("SummariseRun") if "s3:ListBucket" in each.actions]
+    assert json.loads(listing.conditions) == {"StringLike": {"s3:prefix": ["inputs/*"]}}
 
 
 def test_a_schedule_may_call_its_function_alone(synthesis: Synthesis) -> None:

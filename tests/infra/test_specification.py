@@ -44,10 +44,10 @@ def test_the_endpoint_is_an_output(dev: Synthesis) -> None:
 
 def test_the_authorizer_is_a_function_of_its_own(synthesis: Synthesis) -> None:
     authorizer = synthesis.one("AWS::ApiGateway::Authorizer").properties
-    functions = synthesis.functions()
+    called = synthesis.called()
     uri = synthesis.text(authorizer["AuthorizerUri"])
-    assert functions["Authorizer"].logical_id in uri
-    assert functions["Api"].logical_id not in uri
+    assert called["Authorizer"] in uri
+    assert called["Api"] not in uri
     assert authorizer["Type"] == "TOKEN"
     assert authorizer["AuthorizerResultTtlInSeconds"] == 300
     assert authorizer["IdentitySource"] == "method.request.header.Authorization"
@@ -99,7 +99,8 @@ def test_a_message_that_fails_comes_again_alone(synthesis: Synthesis) -> None:
     source = synthesis.one("AWS::Lambda::EventSourceMapping").properties
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert "TransactionsMessages" in synthesis.text(source["EventSourceArn"])
-    assert synthesis.functions()["TransactionQueue"].logical_id in synthesis.text(source["FunctionName"])
+    alias = synthesis.called()["TransactionQueue"].strip("{}")
+    assert synthesis.text(source["FunctionName"]) == "{" + f"{alias}[6]" + "}:live"
 
 
 def test_a_message_stays_hidden_for_six_timeouts_and_the_gathering_of_its_batch(synthesis: Synthesis) -> None:

@@ -2,24 +2,38 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from common.stores.book_items import MARKS
+from common.models.entity_table import MARK_PARTITIONS
 from common.stores.dynamodb import RESULT_TABLE
 from common.stores.dynamodb_books import ENTITY_TABLE
 from common.stores.dynamodb_cache import CACHE_TABLE, CACHE_TIME_TO_LIVE
 from infra.settings import STAGES, StageSettings
 from tests.infra.templates import Synthesis
 from workflows.definitions import placeholders, render
-from workflows.registry import BACKFILL_QUEUE, FUNCTIONS, TASKS, TRIGGERS
+from workflows.registry import (
+    BACKFILL_QUEUE,
+    BATCH_EXECUTION_TYPE,
+    BATCHES,
+    CALCULATION,
+    FLEET,
+    FUNCTIONS,
+    NOTIFICATION_TOPIC,
+    PLACEHOLDERS,
+    STATE_MACHINES,
+    TRIGGERS,
+)
 from workflows.triggers.api.gateway_responses import GATEWAY_RESPONSES
 from workflows.triggers.nightly_schedule import ScheduledEvent
 from workflows.triggers.routes import ROUTES
 
 Json = dict[str, Any]
 TIME_SERIES = {"TIMESTREAM_DATABASE", "TIMESTREAM_TABLE"}
+WORK = {"Task", "Map"}
+"""Types of states that call something."""
 
 
 def test_the_stacks_are_those_of_the_stage(dev: Synthesis, without_time_series: Synthesis) -> None:
@@ -36,6 +50,7 @@ def test_every_function_of_the_registry_is_deployed_as_it_is_registered(synthesi
         assert properties["Handler"] == FUNCTIONS[name].handler
         assert properties["Timeout"] == FUNCTIONS[name].timeout_seconds
         assert properties["MemorySize"] == FUNCTIONS[name].memory_mb
+        assert properties["EphemeralStorage"] == {"Size": FUNCTIONS[name].ephemeral_mb}
         assert properties["Architectures"] == ["arm64"]
         assert properties["TracingConfig"] == {"Mode": "Active"}
 
@@ -62,44 +77,120 @@ def test_what_functions_are_told_are_names_of_what_is_there(dev: Synthesis) -> N
     assert "TransactionsMessages" in told["TRANSACTION_QUEUE_URL"]
     assert "SigningKeysSecret" in told["JWT_SECRET_ID"]
     assert "CalculationAlias" in told["STATE_MACHINE_ARN"]
+    assert "FleetAlias" in told["FLEET_STATE_MACHINE_ARN"]
     database, table = dev.one("AWS::Timestream::Database"), dev.one("AWS::Timestream::Table")
     assert told["TIMESTREAM_DATABASE"] == database.properties["DatabaseName"] == table.properties["DatabaseName"]
     assert told["TIMESTREAM_TABLE"] == table.properties["TableName"] == "performance_metrics"
 
 
-def test_the_definition_is_the_file_with_every_placeholder_filled(synthesis: Synthesis) -> None:
-    assert placeholders("performance-calculation") == TASKS.keys() | {BACKFILL_QUEUE}
-    functions = {
-        name: "{" + function.logical_id + ".Arn}" for name, function in synthesis.functions().items() if name in TASKS
+@pytest.mark.parametrize("machine", STATE_MACHINES)
+def test_the_definition_is_the_file_with_every_placeholder_filled(synthesis: Synthesis, machine: str) -> None:
+    assert placeholders(machine) == PLACEHOLDERS[machine]
+    values = {
+        **synthesis.called(),
+        BACKFILL_QUEUE: "{" + synthesis.one("AWS::SQS::Queue", "Backfill").logical_id + "}",
+        NOTIFICATION_TOPIC: "{" + synthesis.one("AWS::SNS::Topic").logical_id + "}",
+        BATCH_EXECUTION_TYPE: synthesis.settings.batch_execution_type,
     }
-    queue = "{" + synthesis.one("AWS::SQS::Queue", "Backfill").logical_id + "}"
-    assert synthesis.definition() == render("performance-calculation", functions | {BACKFILL_QUEUE: queue})
-    json.loads(synthesis.definition())
+    definition = synthesis.definition(machine)
+    assert definition == render(machine, {each: values[each] for each in PLACEHOLDERS[machine]})
+    assert json.loads(definition)["StartAt"]
 
 
-def test_the_state_machine_logs_everything_but_data_and_starts_go_to_a_version(synthesis: Synthesis) -> None:
-    machine = synthesis.one("AWS::StepFunctions::StateMachine")
-    logging = machine.properties["LoggingConfiguration"]
+def test_batches_are_executions_of_the_kind_that_the_stage_says(dev: Synthesis, without_time_series: Synthesis) -> None:
+    for synthesis, kind in ((dev, "EXPRESS"), (without_time_series, "STANDARD")):
+        processor = json.loads(synthesis.definition(FLEET))["States"][BATCHES]["ItemProcessor"]
+        assert processor["ProcessorConfig"] == {"Mode": "DISTRIBUTED", "ExecutionType": kind}
+        states = json.loads(synthesis.definition(CALCULATION))["States"]
+        assert (
+            processor["States"].items() >= {name: each for name, each in states.items() if each["Type"] in WORK}.items()
+        )
+
+
+@pytest.mark.parametrize("machine", STATE_MACHINES)
+def test_a_state_machine_logs_everything_but_data_and_starts_go_to_a_version(
+    synthesis: Synthesis, machine: str
+) -> None:
+    resource = synthesis.machine(machine)
+    logging = resource.properties["LoggingConfiguration"]
     assert (logging["Level"], logging["IncludeExecutionData"]) == ("ALL", False)
-    assert machine.properties["TracingConfiguration"] == {"Enabled": True}
-    assert machine.properties["StateMachineType"] == "STANDARD"
-    version = synthesis.one("AWS::StepFunctions::StateMachineVersion")
+    assert resource.properties["TracingConfiguration"] == {"Enabled": True}
+    assert resource.properties["StateMachineType"] == "STANDARD"
+    (version,) = [
+        each
+        for each in synthesis.all("AWS::StepFunctions::StateMachineVersion")
+        if synthesis.text(each.properties["StateMachineArn"]) == "{" + resource.logical_id + "}"
+    ]
     assert synthesis.text(version.properties["StateMachineRevisionId"]) == (
-        "{" + machine.logical_id + ".StateMachineRevisionId}"
+        "{" + resource.logical_id + ".StateMachineRevisionId}"
     )
-    alias = synthesis.one("AWS::StepFunctions::StateMachineAlias").properties
+    (alias,) = [
+        each.properties
+        for each in synthesis.all("AWS::StepFunctions::StateMachineAlias")
+        if version.logical_id in synthesis.text(each.properties["DeploymentPreference"]["StateMachineVersionArn"])
+    ]
     assert alias["Name"] == "live"
-    assert version.logical_id in synthesis.text(alias["DeploymentPreference"]["StateMachineVersionArn"])
 
 
-def test_failed_executions_are_told_without_their_data(prod: Synthesis) -> None:
+def test_failed_executions_of_both_kinds_are_told_without_their_data(prod: Synthesis) -> None:
     rule = prod.one("AWS::Events::Rule", "FailedExecutions").properties
     assert rule["EventPattern"]["detail"]["status"] == ["FAILED", "TIMED_OUT", "ABORTED"]
+    assert {prod.text(each) for each in rule["EventPattern"]["detail"]["stateMachineArn"]} == {
+        "{" + prod.machine(name).logical_id + "}" for name in STATE_MACHINES
+    }
     (target,) = rule["Targets"]
     assert "NotificationsTopic" in prod.text(target["Arn"])
-    assert set(target["InputTransformer"]["InputPathsMap"].values()) == {"$.detail.name", "$.detail.status"}
+    assert set(target["InputTransformer"]["InputPathsMap"].values()) == {"$.detail.executionArn", "$.detail.status"}
     (subscription,) = prod.all("AWS::SNS::Subscription")
     assert subscription.properties["Endpoint"] == "operations@example.com"
+
+
+def test_every_function_is_called_by_the_alias_of_its_newest_version(synthesis: Synthesis) -> None:
+    functions = synthesis.functions()
+    versions = {each.logical_id: each for each in synthesis.all("AWS::Lambda::Version")}
+    aliases = synthesis.all("AWS::Lambda::Alias")
+    assert synthesis.called().keys() == FUNCTIONS.keys()
+    assert len(aliases) == len(versions) == len(FUNCTIONS)
+    for alias in aliases:
+        assert alias.properties["Name"] == "live"
+        version = versions[alias.properties["FunctionVersion"]["Fn::GetAtt"][0]]
+        assert version.properties["FunctionName"] == alias.properties["FunctionName"]
+        # One that stayed would be paid for as a snapshot, and count towards the account's storage of code.
+        assert version.body.get("DeletionPolicy", "Delete") == "Delete"
+    for permission in synthesis.all("AWS::Lambda::Permission"):
+        assert synthesis.text(permission.properties["FunctionName"]) in synthesis.called().values()
+    unqualified = {"{" + each.logical_id + ".Arn}" for each in functions.values()}
+    for stack, template in synthesis.templates.items():
+        for resource in template["Resources"].values():
+            if resource["Type"] in {"AWS::Lambda::Version", "AWS::Lambda::Alias"}:
+                continue
+            assert not [each for each in _attributes(resource) if synthesis.text(each) in unqualified], stack
+
+
+def test_environments_are_kept_warm_and_snapshots_taken_where_the_stage_says(synthesis: Synthesis) -> None:
+    settings = synthesis.settings
+    functions = synthesis.functions()
+    names = {function.logical_id: name for name, function in functions.items()}
+    warm = {
+        names[each.properties["FunctionName"]["Ref"]]: each.properties["ProvisionedConcurrencyConfig"]
+        for each in synthesis.all("AWS::Lambda::Alias")
+        if "ProvisionedConcurrencyConfig" in each.properties
+    }
+    expected = settings.provisioned_concurrency.items()
+    assert warm == {name: {"ProvisionedConcurrentExecutions": number} for name, number in expected}
+    snapshots = {
+        name: each.properties["SnapStart"] for name, each in functions.items() if "SnapStart" in each.properties
+    }
+    assert snapshots == {name: {"ApplyOn": "PublishedVersions"} for name in settings.snap_start}
+
+
+def test_each_of_these_settings_is_on_in_one_of_the_stages_that_are_tested(
+    dev: Synthesis, prod: Synthesis, without_time_series: Synthesis
+) -> None:
+    assert prod.settings.provisioned_concurrency
+    assert without_time_series.settings.snap_start
+    assert not dev.settings.provisioned_concurrency
+    assert not dev.settings.snap_start
 
 
 @pytest.mark.parametrize(
@@ -252,13 +343,14 @@ def test_an_event_that_no_function_could_handle_is_kept(synthesis: Synthesis) ->
     functions = synthesis.functions()
     asynchronous = ("NightlySchedule", "ManifestUpload", "Recalculation")
     assert kept.keys() == {"{" + functions[name].logical_id + "}" for name in asynchronous}
+    assert {each.properties["Qualifier"] for each in synthesis.all("AWS::Lambda::EventInvokeConfig")} == {"live"}
     assert all("Undelivered" in destination for destination in kept.values())
 
 
 def test_the_book_s_marks_are_what_the_sweep_may_change(dev: Synthesis) -> None:
     changing = [each for each in dev.allowed("Recalculation") if "dynamodb:DeleteItem" in each.actions]
     assert [json.loads(each.conditions) for each in changing] == [
-        {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [MARKS]}}
+        {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": list(MARK_PARTITIONS)}}
     ]
 
 
@@ -279,14 +371,15 @@ def test_everything_that_can_be_is_tagged_and_named_after_the_stage(synthesis: S
 
 def test_logs_are_kept_as_long_as_the_stage_says(synthesis: Synthesis) -> None:
     groups = synthesis.all("AWS::Logs::LogGroup")
-    assert len(groups) == len(FUNCTIONS) + 2
+    assert len(groups) == len(FUNCTIONS) + len(STATE_MACHINES) + 1  # the API's
     assert {each.properties["RetentionInDays"] for each in groups} == {synthesis.settings.log_retention_days}
 
 
 def test_the_context_chooses_a_stage_and_changes_it() -> None:
     chosen = {"stage": "prod", "time_series_store": "none", "web_firewall": "false", "alarm_email": "a@b.example"}
-    settings = StageSettings.from_context(chosen.get)
+    settings = StageSettings.from_context({**chosen, "batch_execution_type": "STANDARD"}.get)
     assert (settings.stage, settings.time_series_store) == ("prod", "none")
+    assert settings.batch_execution_type == "STANDARD"
     assert settings.web_firewall is False
     assert StageSettings.from_context(lambda _: None) == STAGES["dev"]
 
@@ -298,6 +391,7 @@ def test_the_context_chooses_a_stage_and_changes_it() -> None:
         ({"time_series_store": "influx"}, "time_series_store"),
         ({"time_zone": "America/Nowhere"}, "no time zone"),
         ({"alarm_email": "nobody"}, "alarm_email"),
+        ({"batch_execution_type": "CHEAP"}, "batch_execution_type"),
     ],
 )
 def test_a_wrong_setting_is_told(said: dict[str, str], fault: str) -> None:
@@ -305,8 +399,42 @@ def test_a_wrong_setting_is_told(said: dict[str, str], fault: str) -> None:
         StageSettings.from_context(said.get)
 
 
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"snap_start": ["Calculate"]}, "no function is called Calculate"),
+        ({"provisioned_concurrency": {"Api": 0}}, "greater than 0"),
+        ({"provisioned_concurrency": {"Api": 1}, "snap_start": ["Api"]}, "Api: snap_start and provisioned_concurrency"),
+        ({"snap_start": ["PlanBatches"]}, "PlanBatches: snap_start takes no more than 512 MB"),
+        ({"provisioned_concurrency": {"Api": 101}}, "Api: provisioned_concurrency is part of reserved_concurrency"),
+        ({"provisioned_concurrency": {"PlanBatches": 351}}, "901 reserved or provisioned, of 1000"),
+        ({"account_concurrency": 600}, "550 reserved or provisioned, of 600"),
+    ],
+)
+def test_settings_that_lambda_would_refuse_are_refused_before(changes: Json, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        StageSettings.model_validate(STAGES["prod"].model_dump() | changes)
+
+
+def test_a_small_account_can_have_a_stage_that_reserves_nothing() -> None:
+    settings = StageSettings.model_validate(STAGES["dev"].model_dump() | {"account_concurrency": 10})
+    assert settings.account_concurrency == 10
+
+
 def _sorted(value: Any) -> Any:
     return sorted(value, key=json.dumps) if isinstance(value, list) else value
+
+
+def _attributes(value: Any) -> Iterator[Json]:
+    """Yield every `Fn::GetAtt` and `Fn::ImportValue` in a value."""
+    if isinstance(value, dict):
+        if value.keys() & {"Fn::GetAtt", "Fn::ImportValue"}:
+            yield value
+        for inner in value.values():
+            yield from _attributes(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _attributes(inner)
 
 
 def _paths(synthesis: Synthesis) -> dict[str, str]:

@@ -25,6 +25,7 @@ from workflows.executions import Execution, ExecutionClient, ExecutionFailedErro
 from workflows.local.development_key import mint
 from workflows.local.event_sources import QueueSource, object_created
 from workflows.local.lambda_host import Injected
+from workflows.registry import FLEET
 from workflows.triggers.routes import Role
 
 FIRST = date(2024, 1, 1)
@@ -46,8 +47,15 @@ class World:
         self.uploads = stage.ref("AWS::S3::Bucket", "UploadsBucket")
         self.payloads = stage.ref("AWS::S3::Bucket", "PayloadsBucket")
         self.with_time_series = stage.synthesis.settings.time_series_store == "timestream"
-        arn = stage.ref("AWS::StepFunctions::StateMachineAlias")
-        self._executions = ExecutionClient(boto3.client("stepfunctions"), arn, poll_seconds=0.05)
+        self._calculations, self._fleets = (
+            ExecutionClient(
+                boto3.client("stepfunctions"),
+                stage.ref("AWS::StepFunctions::StateMachineAlias", part),
+                poll_seconds=0.05,
+            )
+            for part in ("Calculation", "Fleet")
+        )
+        self._hear()
         self._write_books()
 
     def _write_books(self) -> None:
@@ -122,14 +130,33 @@ class World:
         arn = self.stage.value("EventSourceArn", "AWS::Lambda::EventSourceMapping")
         function = self.stage.value("FunctionName", "AWS::Lambda::EventSourceMapping")
         url = sqs.get_queue_url(QueueName=arn.rpartition(":")[2])["QueueUrl"]
-        return QueueSource(sqs, url, self.stage.host.invoke, function).drain()
+        return QueueSource(sqs, url, self.stage.host.invoke, self.stage.host.name(function)).drain()
 
     def finished(self, name: str) -> Execution:
-        """Return an execution that has succeeded."""
-        execution = self._executions.wait(name, timeout=SECONDS)
-        if execution.failed:
-            raise ExecutionFailedError(execution)
-        return execution
+        """Return a calculation that has succeeded."""
+        return _succeeded(self._calculations, name)
+
+    def fleet(self, name: str) -> Execution:
+        """Return a fleet run that has succeeded."""
+        return _succeeded(self._fleets, name)
+
+    def _hear(self) -> None:
+        """Subscribe a queue to the notifications."""
+        sqs = boto3.client("sqs")
+        self._heard = sqs.create_queue(QueueName="heard")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=self._heard, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        topic = self.stage.ref("AWS::SNS::Topic")
+        boto3.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+
+    def heard(self) -> list[tuple[str, Json]]:
+        """Return subjects and messages of the notifications since the last time."""
+        sqs = boto3.client("sqs")
+        found = []
+        for each in sqs.receive_message(QueueUrl=self._heard, MaxNumberOfMessages=10).get("Messages", ()):
+            told = json.loads(each["Body"])
+            found.append((told["Subject"], json.loads(told["Message"])))
+            sqs.delete_message(QueueUrl=self._heard, ReceiptHandle=each["ReceiptHandle"])
+        return found
 
     def row(self, entity_type: str, entity_id: str, day: str = AS_OF) -> Json | None:
         """Return an item of the table of results, by the key that the specification gives it."""
@@ -148,28 +175,36 @@ def world(
 
 
 @pytest.fixture(scope="module")
-def night(world: World) -> dict[str, Execution]:
-    """Return the executions of a night, by the type of what they calculated."""
+def night(world: World) -> Execution:
+    """Return the fleet run of a night."""
     report = world.due("Nightly")
-    assert report["as_of_date"] == AS_OF
-    ended = [world.finished(name) for name in report["started"]]
-    return {each.input["entity_type"]: each for each in ended}
+    assert (report["as_of_date"], report["started"]) == (AS_OF, True)
+    return world.fleet(report["execution"])
 
 
-def test_a_night_ends_in_the_table_of_results(world: World, night: dict[str, Execution]) -> None:
-    expected = {"portfolio": ("growth", "income"), "account": ("joint",)}
-    assert night.keys() == expected.keys()
-    for entity_type, names in expected.items():
-        output = night[entity_type].output
-        assert (output["status"], output["calculated"], output["failures"]) == ("SUCCEEDED", len(names), [])
-        assert output["timestream"]["status"] == ("SUCCEEDED" if world.with_time_series else "DISABLED")
-        for name in names:
-            row = world.row(entity_type, name)
-            assert row is not None
-            assert (row["request_id"], row["client_id"]) == ({"S": "nightly"}, {"S": "acme"})
+def test_a_night_ends_in_the_table_of_results(world: World, night: Execution) -> None:
+    output = night.output
+    assert (output["status"], output["calculated"], output["failed"]) == ("SUCCEEDED", 3, 0)
+    assert output["batches"] == {"planned": 2, "succeeded": 2, "failed": 0, "not_begun": 0}
+    assert output["timestream"] == {"SUCCEEDED" if world.with_time_series else "DISABLED": 2}
+    for entity_type, name in (("portfolio", "growth"), ("portfolio", "income"), ("account", "joint")):
+        row = world.row(entity_type, name)
+        assert row is not None
+        assert (row["request_id"], row["client_id"]) == ({"S": "nightly"}, {"S": "acme"})
 
 
-def test_the_api_reads_what_the_night_wrote(world: World, night: dict[str, Execution]) -> None:
+def test_a_night_that_is_due_again_is_not_calculated_again(world: World, night: Execution) -> None:
+    report = world.due("Nightly")
+    assert (report["execution"], report["started"]) == (night.name, False)
+
+
+def test_a_fleet_run_tells_how_it_has_ended(world: World, night: Execution) -> None:
+    ((subject, told),) = [each for each in world.heard() if each[1]["request_id"] == "nightly"]
+    assert subject == "Fleet run SUCCEEDED"
+    assert told == night.output
+
+
+def test_the_api_reads_what_the_night_wrote(world: World, night: Execution) -> None:
     status, performance = world.ask("GET", f"/portfolios/growth/performance?as_of={AS_OF}&period=ITD")
     assert (status, performance["entity_id"]) == (200, "growth")
     # A series of valuations without flows, from its first to its last.
@@ -186,9 +221,7 @@ def test_a_token_of_another_secret_is_refused(world: World) -> None:
         world.authorize(f"{header}.{payload}.{signature[::-1]}", "GET", "/portfolios/growth/performance")
 
 
-def test_a_late_transaction_is_entered_and_its_results_calculated_again(
-    world: World, night: dict[str, Execution]
-) -> None:
+def test_a_late_transaction_is_entered_and_its_results_calculated_again(world: World, night: Execution) -> None:
     before = world.row("portfolio", "growth")
     sent = {
         "transaction_id": "t-1",
@@ -271,6 +304,38 @@ def test_what_the_time_series_lacks_is_told_to_the_queue_of_the_template(world: 
     queue = world.stage.ref("AWS::SQS::Queue", "Backfill")
     (message,) = boto3.client("sqs").receive_message(QueueUrl=queue)["Messages"]
     assert json.loads(message["Body"])["run"]["request_id"] == NO_TIME_SERIES
+
+
+def test_a_long_manifest_is_a_fleet_run_whose_failures_can_be_run_again(world: World) -> None:
+    lines = [{"entity_id": "growth"}, {"entity_id": "nobody"}, {"entity_id": "income"}]
+    body = "\n".join(json.dumps({**each, "as_of_date": DAYS[45].isoformat()}) for each in lines)
+    report = world.upload("manifests/acme/some.jsonl", body)
+    assert (report["status"], report["state_machine"]) == ("STARTED", FLEET)
+    output = world.fleet(report["execution"]).output
+    assert (output["status"], output["entities"], output["calculated"], output["failed"]) == ("PARTIAL", 3, 2, 1)
+    for name in ("growth", "income"):
+        row = world.row("portfolio", name, DAYS[45].isoformat())
+        assert row is not None
+        assert row["request_id"] == {"S": "some"}
+    left = boto3.client("s3").get_object(Bucket=output["failures"]["bucket"], Key=output["failures"]["key"])["Body"]
+    (failure,) = map(json.loads, left.read().splitlines())
+    assert failure["entity_id"] == "nobody"
+    world.books.put_entity(
+        Entity(entity_type=BookEntityType.PORTFOLIO, entity_id="nobody", client_id="acme", account_id="other")
+    )
+    world.books.write_series(SeriesKind.VALUATION, "nobody", [DayValue(day, Decimal(1)) for day in DAYS])
+    again = {"manifest": {"source": "s3://{bucket}/{key}".format(**output["failures"])}}
+    report = world.upload("manifests/acme/again.json", json.dumps(again))
+    output = world.fleet(report["execution"]).output
+    assert (output["status"], output["calculated"], output["failed"]) == ("SUCCEEDED", 1, 0)
+    assert world.row("portfolio", "nobody", DAYS[45].isoformat()) is not None
+
+
+def _succeeded(executions: ExecutionClient, name: str) -> Execution:
+    execution = executions.wait(name, timeout=SECONDS)
+    if execution.failed:
+        raise ExecutionFailedError(execution)
+    return execution
 
 
 def _time_series_down(function: str, event: Any, attempt: int) -> Injected | None:
