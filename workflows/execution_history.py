@@ -3,7 +3,8 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 PAGE: Final = 1000
 # Reading a history is dear, here and there: it may take this share of the time that is waited.
 _PROGRESS_SHARE: Final = 0.1
+
+# Of what DescribeMapRun counts.
+_CHILDREN: Final = ("total", "pending", "succeeded", "failed", "timedOut", "aborted")
 
 Progress = Callable[["MapProgress"], None]
 
@@ -41,46 +45,92 @@ class MapProgress:
     failed: int = 0
 
 
-class ProgressWatcher:
-    """Count Map iterations as they appear in a growing history.
+class HistoryReader:
+    """The events of a history that grows, each once.
 
-    A full page never changes, so only the last is read again.
+    Parameters
+    ----------
+    client
+        A boto3 client of Step Functions.
+    arn
+        The execution.
     """
+
+    def __init__(self, client: "SFNClient", arn: str) -> None:
+        self._client = client
+        self._arn = arn
+        self._token: str | None = None
+        self._read_of_page = 0
+
+    def read(self) -> list[Mapping[str, Any]]:
+        """Return the events that were not returned before, in their order."""
+        fresh: list[Mapping[str, Any]] = []
+        while True:
+            # A full page never changes, so only the last is read again.
+            token: dict[str, Any] = {"nextToken": self._token} if self._token else {}
+            page = self._client.get_execution_history(executionArn=self._arn, maxResults=PAGE, **token)
+            fresh += page["events"][self._read_of_page :]
+            self._read_of_page = len(page["events"])
+            if not (following := page.get("nextToken")):
+                return fresh
+            self._token, self._read_of_page = following, 0
+
+
+class Unhurried:
+    """Lets what is dear be done again only after ten times as long as it took."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    @contextmanager
+    def turn(self, *, at_once: bool) -> Iterator[bool]:
+        """Tell whether it may be done now, and measure how long it takes inside the block."""
+        began = time.monotonic()
+        due = at_once or began >= self._next
+        yield due
+        if due:
+            now = time.monotonic()
+            self._next = now + (now - began) / _PROGRESS_SHARE
+
+
+class ProgressWatcher:
+    """Count Map iterations as they appear in a growing history; those of a distributed Map its Map Run counts."""
 
     def __init__(self, client: "SFNClient", arn: str, tell: Progress) -> None:
         self._client = client
-        self._arn = arn
+        self._history = HistoryReader(client, arn)
+        self._map_runs: list[str] = []
         self._tell = tell
-        self._token: str | None = None
-        self._settled: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
         self._told: MapProgress | None = None
-        self._next_look = 0.0
+        self._unhurried = Unhurried()
 
     def look(self, *, at_once: bool) -> None:
         """Read what is new, unless the last reading was too short a while ago."""
-        began = time.monotonic()
-        if began < self._next_look and not at_once:
-            return
-        progress = self._read()
-        if progress != self._told:
-            self._tell(progress)
-            self._told = progress
-        now = time.monotonic()
-        self._next_look = now + (now - began) / _PROGRESS_SHARE
+        with self._unhurried.turn(at_once=at_once) as due:
+            if not due:
+                return
+            progress = self._read()
+            if progress != self._told:
+                self._tell(progress)
+                self._told = progress
 
     def _read(self) -> MapProgress:
-        while True:
-            token: dict[str, Any] = {"nextToken": self._token} if self._token else {}
-            page = self._client.get_execution_history(executionArn=self._arn, maxResults=PAGE, **token)
-            counts = self._settled + _count(page["events"])
-            if not (following := page.get("nextToken")):
-                break
-            self._settled, self._token = counts, following
+        events = self._history.read()
+        self._counts += _count(events)
+        started = (event.get("mapRunStartedEventDetails", {}).get("mapRunArn") for event in events)
+        self._map_runs += [arn for arn in started if arn]
+        runs = [self._client.describe_map_run(mapRunArn=arn)["executionCounts"] for arn in self._map_runs]
+        children = {name: sum(run[name] for run in runs) for name in _CHILDREN}
         return MapProgress(
-            total=counts["total"],
-            started=counts["MapIterationStarted"],
-            succeeded=counts["MapIterationSucceeded"],
-            failed=counts["MapIterationFailed"] + counts["MapIterationAborted"],
+            total=self._counts["total"] + children["total"],
+            started=self._counts["MapIterationStarted"] + children["total"] - children["pending"],
+            succeeded=self._counts["MapIterationSucceeded"] + children["succeeded"],
+            failed=self._counts["MapIterationFailed"]
+            + self._counts["MapIterationAborted"]
+            + children["failed"]
+            + children["timedOut"]
+            + children["aborted"],
         )
 
 

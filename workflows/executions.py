@@ -1,8 +1,6 @@
 """Start, follow and read executions: one client, for AWS and for the local engine."""
 
-import hashlib
 import json
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,23 +11,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from common.config import ExecutionSettings
 from common.errors import Fault, InvalidRequestError, PermanentError, TransientError
+from common.json_text import canonical_json
 from common.models.limits import STATE_PAYLOAD_BYTES
 from common.stores.clients import Patience, aws_client
 from common.warm import kept
-from workflows.execution_history import PAGE, Event, Progress, ProgressWatcher, events_of
+from workflows.execution_history import PAGE, Event, HistoryReader, Progress, ProgressWatcher, events_of
+from workflows.execution_names import execution_name, numbered
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
-# Step Functions: an execution's name. Some other characters are allowed, but CloudWatch Logs takes these alone.
-MAX_NAME_CHARACTERS: Final = 80
-_NOT_IN_A_NAME: Final = re.compile(r"[^0-9A-Za-z_-]+")
-_HASH_DIGITS: Final = 12
 # Of a state machine's ARN; an eighth is the name of an alias.
 _ARN_PARTS: Final = 7
-# Leaves room for the number of a rerun, "-1234".
-_REQUEST_ID_CHARACTERS: Final = MAX_NAME_CHARACTERS - _HASH_DIGITS - 1 - 5
-
 # A trigger answers within 30 s: four attempts of at most 5 s, and the waits between them.
 PATIENCE: Final = Patience(attempts=4, connect_seconds=2, read_seconds=5)
 
@@ -108,11 +101,20 @@ class ExecutionClient:
         self._unqualified_arn = ":".join(state_machine_arn.split(":")[:_ARN_PARTS])
         self._poll_seconds = poll_seconds
 
+    @property
+    def client(self) -> "SFNClient":
+        """The client, for whoever shows what Step Functions itself says."""
+        return self._client
+
     def arn(self, name: str) -> str:
         """Return the ARN of the execution called `name`; an ARN is returned as it is."""
         if name.startswith("arn:"):
             return name
         return f"{self._unqualified_arn.replace(':stateMachine:', ':execution:')}:{name}"
+
+    def has(self, arn: str) -> bool:
+        """Return whether an ARN is that of an execution of this state machine."""
+        return arn.startswith(self.arn(""))
 
     def start(self, name: str, request: Mapping[str, Any]) -> Execution:
         """Start an execution on `request`; attach to the one of this name if it runs and has the same input.
@@ -148,7 +150,7 @@ class ExecutionClient:
         taken = 0
         while True:
             try:
-                return self.start(_numbered(base, taken + 1), request)
+                return self.start(numbered(base, taken + 1), request)
             except self._client.exceptions.ExecutionAlreadyExists:
                 taken, last = self._last(base, taken + 1)
             if last is not None and not last.finished and last.input == document:
@@ -182,9 +184,9 @@ class ExecutionClient:
             taken, last = self._last(name, 1)
         while last is None or last.failed:
             if last is None and taken:
-                raise TransientError(f"Step Functions: execution {_numbered(name, taken)} was started a moment ago")
+                raise TransientError(f"Step Functions: execution {numbered(name, taken)} was started a moment ago")
             try:
-                return self.start(_numbered(name, taken + 1), request), True
+                return self.start(numbered(name, taken + 1), request), True
             except self._client.exceptions.ExecutionAlreadyExists:  # somebody was faster
                 taken, last = self._last(name, taken + 1)
         return last, False
@@ -209,12 +211,12 @@ class ExecutionClient:
         last: Execution | None = None
         while not high or high - low > 1:
             number = (low + high) // 2 if high else low + step
-            found = self._known(_numbered(base, number))
+            found = self._known(numbered(base, number))
             if found is None:
                 high = number
             else:
                 low, last, step = number, found, 2 * step
-        return low, last or self._known(_numbered(base, low))
+        return low, last or self._known(numbered(base, low))
 
     def start_once(self, name: str, request: Mapping[str, Any]) -> tuple[Execution, bool]:
         """Start the execution called `name`, or find the one there is, whether it runs or has ended.
@@ -313,6 +315,14 @@ class ExecutionClient:
         """
         return events_of(self._raw_events(name))
 
+    def growing_history(self, name: str) -> HistoryReader:
+        """Return what reads the events of an execution that runs, as the service gives them, each once."""
+        return HistoryReader(self._client, self.arn(name))
+
+    def map_run(self, arn: str) -> Mapping[str, Any]:
+        """Return what the service says of a run of a Distributed Map: `status`, `startDate`, `itemCounts`."""
+        return self._client.describe_map_run(mapRunArn=arn)
+
     def last_input(self, name: str) -> Any:
         """Return the input of the state that an execution entered last; for one that failed, what it failed on."""
         # Not by `reverseOrder`, which some engines do not know.
@@ -355,31 +365,6 @@ def execution_client(settings: ExecutionSettings) -> ExecutionClient:
     """Return the executions of the state machine that a trigger starts; a warm function keeps the client."""
     client = aws_client("stepfunctions", settings.stepfunctions_endpoint, PATIENCE)
     return ExecutionClient(client, settings.state_machine_arn)
-
-
-def canonical_json(value: object) -> str:
-    """Return the one JSON text of a value: sorted keys, no spaces."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def message_of(cause: str | None) -> str:
-    """Return the message of a function's error, whose Cause is JSON, or the Cause as it is."""
-    try:
-        return str(json.loads(cause or "")["errorMessage"])
-    except (ValueError, KeyError, TypeError):
-        return cause or ""
-
-
-def execution_name(request: Mapping[str, Any]) -> str:
-    """Return the name of the execution of `request`, so that the same request is the same run."""
-    digest = hashlib.sha256(canonical_json(request).encode()).hexdigest()[:_HASH_DIGITS]
-    request_id = _NOT_IN_A_NAME.sub("-", str(request.get("request_id") or "run"))[:_REQUEST_ID_CHARACTERS]
-    return f"{request_id}-{digest}"
-
-
-def _numbered(base: str, number: int) -> str:
-    """Return the name of the execution that is the `number`-th called `base`."""
-    return base if number == 1 else f"{base}-{number}"
 
 
 def _execution(answer: Mapping[str, Any]) -> Execution:

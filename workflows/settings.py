@@ -1,9 +1,10 @@
-"""What the operator of `perfcalc` may choose: defaults, a file over them, the environment over both.
+"""What the operator of `perfcalc` may choose: defaults, a file over them, the environment, and options over all.
 
 Limits on requests and imports are no settings: what is accepted must not depend on whose machine it is.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ DEFAULT: Final = "default"
 
 _MAX_CACHE_SECONDS: Final = 10 * 366 * 24 * 3600
 _MAX_PORT: Final = 65_535
+# CloudFormation: the name of a stack, less the longest ending that a stage's stacks have.
+_STACK: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,114}")
 
 
 class InvalidSettingsError(PermanentError):
@@ -96,6 +99,12 @@ def _path(value: object) -> Path:
     return Path(value)
 
 
+def _stack_name(name: str) -> str:
+    if name and not _STACK.fullmatch(name):
+        raise PydanticCustomError("stack", "must be letters, digits and hyphens, such as investment-performance-dev")
+    return name
+
+
 def _in_capitals(level: object) -> object:
     return level.upper() if isinstance(level, str) else level
 
@@ -141,6 +150,13 @@ class Settings(BaseModel):
     )
     jwt_issuer: str = Field("perfcalc", min_length=1, description="whose tokens `perfcalc serve` takes")
     jwt_audience: str = Field("performance-calculator", min_length=1, description="whom those tokens are for")
+    stack: Annotated[str, AfterValidator(_stack_name)] = Field(
+        "",
+        description="the deployed stage that commands work in: what the names of its stacks begin with, such as "
+        "investment-performance-dev; empty: this machine",
+    )
+    profile: str = Field("", description="of the AWS configuration, for that stage; empty: the environment's")
+    region: str = Field("", description="where that stage is; empty: the profile's or the environment's")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +167,7 @@ class LoadedSettings:
     ----------
     settings : Settings
     origins : Mapping
-        For each setting `default`, the file, or the name of the variable.
+        For each setting `default`, the file, or the name of the variable or of the option.
     warnings : tuple of str
         What looks like a mistake and is none for certain.
     file : Path
@@ -166,7 +182,9 @@ class LoadedSettings:
     file_was_read: bool
 
 
-def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = None) -> LoadedSettings:
+def load_settings(
+    file: Path | None = None, environ: Mapping[str, str] | None = None, given: Mapping[str, str] | None = None
+) -> LoadedSettings:
     """Read the settings.
 
     Parameters
@@ -176,11 +194,13 @@ def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = 
         the working directory, if it is there.
     environ
         The variables; the process's own when None.
+    given
+        What the options of the command line say, by the setting's name; it stands over everything else.
 
     Raises
     ------
     InvalidSettingsError
-        With every fault of the file and of the variables.
+        With every fault of the file, of the variables and of the options.
     """
     environ = os.environ if environ is None else environ
     path = file or Path(environ.get(FILE_VARIABLE) or DEFAULT_FILE)
@@ -190,13 +210,15 @@ def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = 
     from_file = _checked(document, {name: f"{path}: {name}" for name in document}, faults, strict=True)
     values = _values(environ)
     from_environment = _checked(values, {name: variable(name) for name in values}, faults, strict=False)
+    from_options = _checked(given or {}, {name: option(name) for name in given or {}}, faults, strict=False)
     if faults:
         raise InvalidSettingsError(faults)
     if "data_dir" in document:
         from_file["data_dir"] = path.parent / os.path.expanduser(from_file["data_dir"])
     origins = dict.fromkeys(Settings.model_fields, DEFAULT)
     origins |= dict.fromkeys(from_file, str(path)) | {name: variable(name) for name in from_environment}
-    settings = Settings.model_validate({}).model_copy(update={**from_file, **from_environment})
+    origins |= {name: option(name) for name in from_options}
+    settings = Settings.model_validate({}).model_copy(update={**from_file, **from_environment, **from_options})
     return LoadedSettings(settings, origins, tuple(_unknown_variables(environ)), path, was_read)
 
 
@@ -216,6 +238,11 @@ def function_environment(settings: Settings) -> dict[str, str]:
 def variable(name: str) -> str:
     """Return the variable of a setting."""
     return f"{PREFIX}{name.upper()}"
+
+
+def option(name: str) -> str:
+    """Return the option of a setting that has one."""
+    return f"--{name.replace('_', '-')}"
 
 
 def _read(path: Path, must_be_there: bool, faults: list[Fault]) -> tuple[dict[str, Any], bool]:

@@ -7,16 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from common.errors import InvalidRequestError, TransientError
+from common.json_text import canonical_json
 from workflows.execution_history import Event, MapProgress
-from workflows.executions import (
-    MAX_NAME_CHARACTERS,
-    ExecutionClient,
-    ExecutionFailedError,
-    ExecutionNotFoundError,
-    ExecutionStatus,
-    canonical_json,
-    execution_name,
-)
+from workflows.execution_names import MAX_NAME_CHARACTERS, execution_name
+from workflows.executions import ExecutionClient, ExecutionFailedError, ExecutionNotFoundError, ExecutionStatus
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient

@@ -37,6 +37,9 @@ CHOSEN: dict[str, tuple[Any, str, Any]] = {
     "jwt_key": (KEY, KEY[::-1], SecretStr(KEY[::-1])),
     "jwt_issuer": ("https://identity.example", "own", "own"),
     "jwt_audience": ("api", "tests", "tests"),
+    "stack": ("investment-performance-dev", "investment-performance-prod", "investment-performance-prod"),
+    "profile": ("one", "two", "two"),
+    "region": ("eu-central-1", "us-east-1", "us-east-1"),
 }
 
 Run = Callable[..., tuple[int, str, str]]
@@ -148,6 +151,23 @@ def test_all_three_kinds_stand_beside_each_other(directory: Path) -> None:
     assert loaded.origins["port"] == "PERFCALC_PORT"
     assert loaded.origins["jwt_issuer"] == "perfcalc.toml"
     assert loaded.origins["max_concurrency"] == "default"
+
+
+def test_an_option_stands_over_all_the_others(directory: Path) -> None:
+    write(directory, toml(stack="of-file", profile="of-file"))
+    environ = {"PERFCALC_STACK": "of-variable", "PERFCALC_REGION": "of-variable"}
+    loaded = load_settings(None, environ, {"stack": "of-option", "region": ""})
+    assert (loaded.settings.stack, loaded.settings.profile, loaded.settings.region) == ("of-option", "of-file", "")
+    origins = [loaded.origins[name] for name in ("stack", "profile", "region", "port")]
+    assert origins == ["--stack", "perfcalc.toml", "--region", "default"]
+
+
+@pytest.mark.parametrize("name", ["1st", "two words", "dev_1", "ümlaut", "s" * 116])
+def test_what_can_be_no_stack_is_told_with_its_place(name: str) -> None:
+    with pytest.raises(InvalidSettingsError) as caught:
+        load_settings(None, {}, {"stack": name})
+    message = "must be letters, digits and hyphens, such as investment-performance-dev"
+    assert [str(fault) for fault in caught.value.faults] == [f"--stack: {message}"]
 
 
 def test_the_process_is_asked_when_no_environment_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -361,6 +381,16 @@ def test_the_command_shows_each_setting_and_where_it_comes_from(
     assert Settings.model_fields.keys() < lines.keys()
     assert out.endswith("perfcalc.toml was read\n")
     assert KEY not in out
+
+
+def test_the_command_shows_the_options_before_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERFCALC_PROFILE", "work")
+    code, out, _ = run(before=["--stack", "investment-performance-dev"])
+    assert code == 0
+    lines = [line.split() for line in out.splitlines()]
+    assert ["stack", "investment-performance-dev", "--stack"] in lines
+    assert ["profile", "work", "PERFCALC_PROFILE"] in lines
+    assert ["region", '""', "default"] in lines
 
 
 def test_the_command_says_which_file_it_looked_for(run: Run) -> None:

@@ -2,9 +2,12 @@
 
 import json
 import os
+import shlex
+import shutil
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, date, datetime
@@ -18,6 +21,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from common.errors import PermanentError
+from workflows.deployed import DeployedWorld, attach, aws_session, open_stage, understood
 from workflows.executions import ExecutionClient, ExecutionStatus
 from workflows.settings import (
     DEFAULT_FILE,
@@ -26,13 +30,18 @@ from workflows.settings import (
     Settings,
     function_environment,
     load_settings,
+    option,
 )
 
 if TYPE_CHECKING:
     from workflows.local.runtime import LocalRuntime
+    from workflows.world import Readable, World
 
 # Where the output is no terminal and COLUMNS does not tell: wide enough that nothing is left out or folded.
 PIPE_WIDTH = 200
+# A process that holds a data directory opens its world in a second or two, and closes it as fast.
+_ATTACH_SECONDS = 15.0
+_ATTACH_POLL_SECONDS = 0.1
 
 
 class ExitCode(IntEnum):
@@ -56,9 +65,18 @@ class NothingThereError(PermanentError):
     """The data directory was never used."""
 
 
+# Commands that a deployed stage has no use for, and what it has instead.
+_INSTEAD = {
+    "cache": "the functions look after the cache themselves",
+    "nightly": "the schedule begins the night",
+    "recalculate": "the schedule does it every few minutes",
+    "serve": "the API is where the output ApiEndpoint of its entry stack says",
+    "token": "tokens come from the identity provider that it trusts",
+    "upload": "manifests are put into the bucket of the output UploadBucket, below manifests/<client>/",
+}
 _CACHE = ("warm", "stats", "clear")
 _ORDER = (
-    *("run", "results", "history", "query"),
+    *("run", "watch", "results", "report", "history", "query", "console"),
     *("import", "holdings", "nightly", "upload", "recalculate", "serve", "token", "cache"),
     *("config", "lint"),
 )
@@ -75,7 +93,7 @@ class _InOrder(TyperGroup):
 app = typer.Typer(
     name="perfcalc",
     cls=_InOrder,
-    help="Investment performance for one portfolio or many: the whole workflow, on this machine.",
+    help="Investment performance for one portfolio or many: the whole workflow, on this machine or in an AWS account.",
     epilog="Start with: perfcalc run examples/single.json",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -108,6 +126,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing els
 DEFAULT_DATA_DIR = Path(".perfcalc")
 
 _loaded: ContextVar[LoadedSettings] = ContextVar("settings")
+_command: ContextVar[str] = ContextVar("command")
+_given: ContextVar[tuple[str, ...]] = ContextVar("options before the command", default=())
 
 
 def _print_version(wanted: bool) -> None:
@@ -121,16 +141,37 @@ def options(
     ctx: typer.Context,
     *,
     config: ConfigFile = None,
+    stack: Annotated[
+        str | None,
+        typer.Option(
+            "--stack",
+            metavar="NAME",
+            help="Work in a deployed stage, such as investment-performance-dev; --data-dir is without effect there.",
+            show_default=False,
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", metavar="NAME", help="Profile of the AWS configuration.", show_default=False),
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option("--region", metavar="NAME", help="AWS region of the stage.", show_default=False)
+    ] = None,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Take the options of all commands, and the settings, which stand in for those that are not given."""
-    loaded = read_settings(config)
+    chosen = {"stack": stack, "profile": profile, "region": region}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    loaded = read_settings(config, given)
     ctx.obj = loaded
     _loaded.set(loaded)
-    chosen = {"data_dir": str(loaded.settings.data_dir), "port": loaded.settings.port}
-    ctx.default_map = dict.fromkeys(_ORDER, chosen) | {"cache": dict.fromkeys(_CACHE, chosen)}
+    _command.set(ctx.invoked_subcommand or "")
+    repeated = {**({"config": str(config)} if config else {}), **given}
+    _given.set(tuple(word for name, value in repeated.items() for word in (option(name), value)))
+    defaults = {"data_dir": str(loaded.settings.data_dir), "port": loaded.settings.port}
+    ctx.default_map = dict.fromkeys(_ORDER, defaults) | {"cache": dict.fromkeys(_CACHE, defaults)}
 
 
 def settings() -> Settings:
@@ -138,10 +179,25 @@ def settings() -> Settings:
     return _loaded.get().settings
 
 
-def read_settings(file: Path | None = None) -> LoadedSettings:
+def place(data_dir: Path) -> str:
+    """Return what the world is called that a command works in: the stage, or the data directory."""
+    return settings().stack or str(data_dir)
+
+
+def typed(command: str, *arguments: str, data_dir: Path) -> str:
+    """Return a command line that works in the same world as the one that runs, to be pasted into a shell."""
+    loaded = _loaded.get(None)
+    elsewhere = loaded is not None and loaded.settings.stack
+    where = [] if elsewhere or data_dir == DEFAULT_DATA_DIR else ["--data-dir", str(data_dir)]
+    # As it was called where it is not on the PATH: `make run` leaves the environment it made to itself.
+    perfcalc = "perfcalc" if shutil.which("perfcalc") else os.path.relpath(sys.argv[0])
+    return shlex.join([perfcalc, *_given.get(), command, *arguments, *where])
+
+
+def read_settings(file: Path | None = None, given: Mapping[str, str] | None = None) -> LoadedSettings:
     """Read the settings for a command: warnings are told, and faults end it with the exit code of a wrong request."""
     try:
-        loaded = load_settings(file)
+        loaded = load_settings(file, given=given)
     except InvalidSettingsError as error:
         err.print(str(error), style="red")
         raise typer.Exit(ExitCode.INVALID_REQUEST) from None
@@ -150,17 +206,106 @@ def read_settings(file: Path | None = None) -> LoadedSettings:
     return loaded
 
 
+def on_this_machine_alone() -> None:
+    """End a command that does not work in a deployed stage where one was chosen, saying what does the same there."""
+    if stack := settings().stack:
+        name = _command.get()
+        instead = f"; in {stack} {_INSTEAD[name]}" if name in _INSTEAD else ""
+        err.print(f"`perfcalc {name}` works on this machine alone{instead}.", style="red")
+        raise typer.Exit(ExitCode.INVALID_REQUEST)
+
+
 @contextmanager
-def open_runtime(data_dir: Path, *, there: bool = False) -> Iterator["LocalRuntime"]:
-    """Open the world in `data_dir`, which for a command that only reads must be `there`."""
-    if there and not data_dir.exists():
+def open_to_read(data_dir: Path) -> "Iterator[Readable]":
+    """Open what a command that only reads works in: the deployed stage, or what was run on this machine.
+
+    Where another process has `data_dir` open, the world is that process's, through `workflows.local.sharing`; it may
+    end at any time, which is an `OwnerGoneError`.
+
+    Raises
+    ------
+    NothingThereError
+        The data directory was never used.
+    DataDirectoryInUseError
+        The process that has it open lets nobody in.
+    StageError, TransientError
+        As `workflows.deployed.understood`.
+    """
+    if settings().stack:
+        with _open_stage() as stage:
+            yield stage
+        return
+    _must_be_there(data_dir)
+    with ExitStack() as stack:
+        yield _opened_or_attached(data_dir, stack)
+
+
+@contextmanager
+def open_world(data_dir: Path) -> "Iterator[World]":
+    """Open what a command that starts executions or writes works in: the deployed stage, or this machine's world."""
+    if settings().stack:
+        with _open_stage() as stage:
+            yield stage
+    else:
+        with open_runtime(data_dir) as runtime:
+            yield runtime
+
+
+def _opened_or_attached(data_dir: Path, stack: ExitStack) -> "Readable":
+    from workflows.local.lock import DataDirectoryInUseError  # noqa: PLC0415 - with what makes local worlds
+    from workflows.local.sharing import announced  # noqa: PLC0415 - with boto3
+
+    deadline = time.monotonic() + _ATTACH_SECONDS
+    while True:
+        if announcement := announced(data_dir):
+            stack.enter_context(_sockets_that_may_close())
+            stack.enter_context(understood(str(data_dir), attached=True))
+            return attach(announcement)
+        try:
+            return stack.enter_context(open_runtime(data_dir))
+        except DataDirectoryInUseError:  # it is being opened, or closed
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_ATTACH_POLL_SECONDS)
+
+
+@contextmanager
+def _open_stage() -> Iterator[DeployedWorld]:
+    chosen = settings()
+    with _sockets_that_may_close(), understood(chosen.stack):
+        with err.status("Connecting"):
+            stage = open_stage(aws_session(chosen.profile, chosen.region), chosen.stack)
+        yield stage
+
+
+@contextmanager
+def _sockets_that_may_close() -> Iterator[None]:
+    """Let a store that goes away be an error, not the end of the process, which would leave things behind."""
+    ending = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGPIPE, ending)
+
+
+def _must_be_there(data_dir: Path) -> None:
+    if not data_dir.exists():
         raise NothingThereError(
             f"Nothing has been run in {data_dir} yet: start with `perfcalc run examples/single.json`."
         )
-    # A store that goes away is an error here, not the end of the process, which would leave things behind.
-    ending = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+
+
+@contextmanager
+def open_runtime(data_dir: Path, *, there: bool = False) -> Iterator["LocalRuntime"]:
+    """Open this machine's world in `data_dir`, which for a command that makes none must be `there`.
+
+    A command that reads alone opens with `open_to_read`, and one that a deployed stage can do with `open_world`.
+    """
+    on_this_machine_alone()
+    if there:
+        _must_be_there(data_dir)
     with ExitStack() as stack:
-        stack.callback(signal.signal, signal.SIGPIPE, ending)
+        stack.enter_context(_sockets_that_may_close())
         with err.status("Starting"):
             from workflows.local.runtime import LocalRuntime  # noqa: PLC0415 - moto takes a second to import
 
@@ -170,7 +315,8 @@ def open_runtime(data_dir: Path, *, there: bool = False) -> Iterator["LocalRunti
         try:
             yield runtime
         except Stopped:
-            _stop_executions(runtime.executions)
+            for executions in (runtime.fleet, runtime.executions):
+                _stop_executions(executions)
             raise
 
 

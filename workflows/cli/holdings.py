@@ -8,7 +8,7 @@ import typer
 from common.models.books import BookEntityType, EntityKey
 from common.models.results import EntityType
 from workflows import presentation
-from workflows.cli.app import DEFAULT_DATA_DIR, AsJson, DataDir, app, open_runtime, out, plain, print_json, settings
+from workflows.cli.app import DEFAULT_DATA_DIR, AsJson, DataDir, app, open_to_read, out, plain, print_json, settings
 
 
 @app.command(
@@ -32,10 +32,10 @@ def holdings(
     """Show the units and the cash that the transactions of a portfolio or an account leave, and their worth."""
     if entity_type is EntityType.SECURITY:
         raise typer.BadParameter("holds nothing.", param_hint="--entity-type security")
-    with open_runtime(data_dir, there=True) as runtime:
+    with open_to_read(data_dir) as world:
         from common.stores.histories import BookReader  # noqa: PLC0415 - with numpy, which most commands do without
 
-        reader = BookReader(runtime.books)
+        reader = BookReader(world.books)
         depends = reader.dependencies(EntityKey(BookEntityType(entity_type), entity_id), compare=False)
         found = reader.holdings(
             depends,

@@ -1,9 +1,5 @@
 """`perfcalc import`: files into the books."""
 
-import os
-import shlex
-import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +12,19 @@ from rich.table import Table
 from rich.text import Text
 
 from common.models.records import ENTITIES, RecordKind
-from workflows.cli.app import DEFAULT_DATA_DIR, AsJson, DataDir, ExitCode, app, err, open_runtime, out, print_json
+from workflows.cli.app import (
+    DEFAULT_DATA_DIR,
+    AsJson,
+    DataDir,
+    ExitCode,
+    app,
+    err,
+    open_world,
+    out,
+    print_json,
+    settings,
+    typed,
+)
 from workflows.import_files import inspect, kinds_and_columns
 from workflows.importing import BAD_ROWS_TOLD, FileReport, ImportReport, import_files
 from workflows.importing import Progress as OnProgress
@@ -61,8 +69,8 @@ def import_command(
     """
     # A file that cannot be used is told before anything is started or written.
     inspected = inspect(files, kind)
-    with open_runtime(data_dir) as runtime, _progress() as on_progress:
-        report = import_files(inspected, runtime.books, strict=strict, on_progress=on_progress)
+    with open_world(data_dir) as world, _progress() as on_progress:
+        report = import_files(inspected, world.books, strict=strict, on_progress=on_progress)
     if as_json:
         print_json(report_json(report))
     else:
@@ -148,11 +156,9 @@ def _print_report(report: ImportReport, data_dir: Path) -> None:
         out.print(table)
         if len(report.marks) > MARKS_SHOWN:
             out.print(f"and {len(report.marks) - MARKS_SHOWN:,} more")
-        option = [] if data_dir == DEFAULT_DATA_DIR else ["--data-dir", str(data_dir)]
-        # As it was called where it is not on the PATH: `make run` leaves the environment it made to itself.
-        perfcalc = "perfcalc" if shutil.which("perfcalc") else os.path.relpath(sys.argv[0])
-        out.print()
-        out.print(f"Recalculate  {shlex.join([perfcalc, 'recalculate', *option])}", soft_wrap=True)
+        if not settings().stack:  # which has a schedule for it
+            out.print()
+            out.print(f"Recalculate  {typed('recalculate', data_dir=data_dir)}", soft_wrap=True)
 
 
 def _told(report: ImportReport) -> Iterator[str]:

@@ -14,12 +14,15 @@ from workflows.cli.app import (
     ExitCode,
     app,
     err,
-    open_runtime,
+    open_to_read,
     out,
+    place,
     plain,
     print_json,
 )
 from workflows.cli.report import execution_json, only_periods
+from workflows.wording import in_order
+from workflows.world import all_executions, machine_of
 
 
 @app.command(epilog="Examples:\n\nperfcalc history\n\nperfcalc history market-2022-12-28-0123456789ab")
@@ -30,9 +33,9 @@ def history(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """List past executions, or show the events of one EXECUTION."""
-    with open_runtime(data_dir, there=True) as runtime:
+    with open_to_read(data_dir) as world:
         if execution is None:
-            executions = list(runtime.executions.list())
+            executions = list(all_executions(world))
             if as_json:
                 print_json([execution_json(each) for each in executions])
             elif executions:
@@ -40,8 +43,8 @@ def history(
             else:
                 out.print("No executions yet: start one with `perfcalc run examples/single.json`.")
             return
-        described = runtime.executions.describe(execution)
-        events = runtime.executions.history(execution)
+        machine = machine_of(world, execution)
+        described, events = machine.describe(execution), machine.history(execution)
     if as_json:
         print_json({"execution": execution_json(described), "events": [plain(event) for event in events]})
         return
@@ -73,17 +76,17 @@ def results(
     if start and end and start > end:
         raise typer.BadParameter(f"{start:%Y-%m-%d} is after --to {end:%Y-%m-%d}.", param_hint="'--from'")
     first, last = (each.date() if each else None for each in (start, end))
-    with open_runtime(data_dir, there=True) as runtime:
-        found = list(runtime.result_store.history(entity_type, entity_id, start=first, end=last))
+    with open_to_read(data_dir) as world:
+        found = list(world.result_store.history(entity_type, entity_id, start=first, end=last))
     rows = [only_periods(row, [period]) for row in found if period in row["periods"]] if period else found
     if as_json:
         print_json(rows)
     elif found and not rows:
-        labels = ", ".join(presentation.in_order(found))
+        labels = ", ".join(in_order(found))
         err.print(f"{entity_type} {entity_id} has no results for {period}; it has {labels}.", style="red")
     elif not rows:
         dates = " on these dates" if start or end else ""
-        err.print(f"{data_dir} has no results for {entity_type} {entity_id}{dates}.", style="red")
+        err.print(f"{place(data_dir)} has no results for {entity_type} {entity_id}{dates}.", style="red")
     elif len(rows) == 1:
         out.print(presentation.row_sheet(rows[0], out.width))
     else:
@@ -102,8 +105,11 @@ def query(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Run SQL over the time series of all results."""
-    with open_runtime(data_dir, there=True) as runtime:
-        columns, found = runtime.time_series_reader.query(sql)
+    with open_to_read(data_dir) as world:
+        if world.time_series_reader is None:
+            err.print(f"{place(data_dir)} has no time series; `perfcalc results` reads the rows.", style="red")
+            raise typer.Exit(ExitCode.INVALID_REQUEST)
+        columns, found = world.time_series_reader.query(sql)
         rows = [{name: plain(row[name]) for name in columns} for row in found]
     if as_json:
         print_json(rows)

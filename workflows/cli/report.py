@@ -1,9 +1,5 @@
 """An execution followed to its end, and what it came to: for the screen and as JSON."""
 
-import os
-import shlex
-import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -11,21 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from common.errors import StoreError
+from common.errors import StoreError, message_of
 from common.models.results import EntityType
 from common.stores.ports import ResultKey
 from workflows import presentation
-from workflows.cli.app import DEFAULT_DATA_DIR, err, out, plain
+from workflows.cli.app import Stopped, err, out, plain, settings, typed
 from workflows.execution_history import MapProgress
-from workflows.executions import Execution, ExecutionClient, ExecutionStatus, message_of
+from workflows.executions import Execution, ExecutionClient, ExecutionStatus
 
 if TYPE_CHECKING:
-    from workflows.local.runtime import LocalRuntime
+    from workflows.world import Readable
 
 
-def follow(executions: ExecutionClient, request: Mapping[str, Any]) -> Execution:
-    """Start the execution and wait for its end, showing how far it is."""
-    execution = executions.start_or_attach(request)
+def follow(executions: ExecutionClient, execution: Execution, what: str, data_dir: Path) -> Execution:
+    """Wait for the end of an execution, showing how far it is; `what` says what it does."""
     progress = Progress(
         SpinnerColumn(),
         TextColumn("[progress.description]{task.description}"),
@@ -37,34 +32,35 @@ def follow(executions: ExecutionClient, request: Mapping[str, Any]) -> Execution
         transient=True,
     )
     with progress:
-        task = progress.add_task("Calculating portfolios", total=None)
+        task = progress.add_task(what, total=None)
 
         def show(seen: MapProgress) -> None:
             progress.update(task, total=seen.total or None, completed=seen.succeeded + seen.failed)
 
-        return executions.wait(execution.name, on_progress=show if err.is_terminal else None)
+        try:
+            return executions.wait(execution.name, on_progress=show if err.is_terminal else None)
+        except Stopped:
+            if settings().stack:
+                step = typed("watch", execution.name, data_dir=data_dir)
+                err.print(f"{execution.name} goes on; to follow it: {step}", style="dim")
+            raise
 
 
-def report_of(runtime: "LocalRuntime", execution: Execution, origins: Mapping[str, str]) -> dict[str, Any]:
+def report_of(world: "Readable", execution: Execution, origins: Mapping[str, str]) -> dict[str, Any]:
     """Return what a run came to: results as the store has them, failures as the execution tells them."""
     if execution.status is ExecutionStatus.SUCCEEDED:
         summary = execution.output
         status = summary["status"]
     else:
-        summary = runtime.executions.last_input(execution.name)
+        found = world.executions.last_input(execution.name)
         status = "FAILED"
-        if not isinstance(summary, dict) or "entities" not in summary:
-            summary = {}
-        summary = {
-            "rows": [],
-            "failures": [each["failure"] for each in summary.get("entities", ()) if "failure" in each],
-        }
+        summary = {"rows": [], "failures": _failures(found) if isinstance(found, dict) else []}
     keys = [
         ResultKey(EntityType(row["entity_type"]), row["entity_id"], date.fromisoformat(row["calculation_date"]))
         for row in summary["rows"]
     ]
     labels = execution.input.get("time_periods") if execution.input else None
-    stored = runtime.result_store.read_many(keys)
+    stored = world.result_store.read_many(keys)
     if missing := [key.entity_id for key in keys if key not in stored]:
         raise StoreError(f"the results of {', '.join(missing)} are not in the store")
     return {
@@ -74,6 +70,14 @@ def report_of(runtime: "LocalRuntime", execution: Execution, origins: Mapping[st
         "failures": [{**each, "message": _by_origin(each["message"], origins)} for each in summary["failures"]],
         **{name: summary[name] for name in ("cached", "dynamodb", "timestream") if name in summary},
     }
+
+
+def _failures(state: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return the failures in a state's input: added up where all entities failed, before that among the outcomes."""
+    if "failures" in state:
+        failures: Sequence[Mapping[str, Any]] = state["failures"]
+        return failures
+    return [each["failure"] for each in state.get("entities", ()) if isinstance(each, dict) and "failure" in each]
 
 
 def print_report(report: Mapping[str, Any], execution: Execution, data_dir: Path) -> None:
@@ -106,16 +110,13 @@ def print_report(report: Mapping[str, Any], execution: Execution, data_dir: Path
 def _next_steps(report: Mapping[str, Any], data_dir: Path) -> Iterator[tuple[str, str]]:
     """Yield the execution's name and what can be typed to see more."""
     name = report["execution"]["name"]
-    option = [] if data_dir == DEFAULT_DATA_DIR else ["--data-dir", str(data_dir)]
-    # As it was called where it is not on the PATH: `make run` leaves the environment it made to itself.
-    perfcalc = "perfcalc" if shutil.which("perfcalc") else os.path.relpath(sys.argv[0])
     yield "Execution", name
-    yield "Its events", shlex.join([perfcalc, "history", name, *option])
+    yield "Its events", typed("history", name, data_dir=data_dir)
     if report["results"]:
         first = report["results"][0]
-        if first["entity_type"] != EntityType.PORTFOLIO:
-            option = ["--entity-type", first["entity_type"], *option]
-        yield "One result", shlex.join([perfcalc, "results", first["entity_id"], *option])
+        portfolio = first["entity_type"] == EntityType.PORTFOLIO
+        kind = [] if portfolio else ["--entity-type", first["entity_type"]]
+        yield "One result", typed("results", first["entity_id"], *kind, data_dir=data_dir)
 
 
 def _by_origin(message: str, origins: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from workflows.cli.app import DEFAULT_DATA_DIR, DataDir, app, err, settings
+from workflows.cli.app import DEFAULT_DATA_DIR, DataDir, app, err, on_this_machine_alone, settings
 from workflows.triggers.routes import Role
 
 LONGEST_HOURS = 24 * 365
@@ -29,6 +29,7 @@ def token(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Print a token for the API that `perfcalc serve` offers on this machine."""
+    on_this_machine_alone()
     if client is None and role is not Role.ADMIN:
         raise typer.BadParameter(f"is missing, which only --role {Role.ADMIN} may do without", param_hint="--client")
     # The world is not opened: it may be, by a `perfcalc serve` that holds its lock.

@@ -21,29 +21,43 @@ from common.stores.timestream import TimestreamReader
 from common.warm import forget
 from workflows.definitions import render
 from workflows.executions import ExecutionClient
-from workflows.local.archive import ArchivedExecutions, ExecutionArchive
+from workflows.local.archive import ExecutionArchive
+from workflows.local.archived_executions import ArchivedExecutions
 from workflows.local.development_key import DEVELOPMENT_AUDIENCE, DEVELOPMENT_ISSUER, development_key
-from workflows.local.dynamodb import LocalDynamoDB
+from workflows.local.dynamodb import ACCESS_KEY, SECRET_KEY, LocalDynamoDB
 from workflows.local.engine import LocalEngine, environment_variables
 from workflows.local.event_sources import QueueSource, object_created
 from workflows.local.lambda_host import ACCOUNT, REGION, Faults, LambdaHost, function_arn
 from workflows.local.lock import DataDirectoryLock
 from workflows.local.queues import KeptQueues
+from workflows.local.sharing import SharedWorld
 from workflows.local.timestream import Faults as TimestreamFaults
 from workflows.local.timestream import LocalTimestream
-from workflows.registry import BACKFILL_QUEUE, FUNCTIONS, TASKS, LambdaFunction
+from workflows.registry import (
+    BACKFILL_QUEUE,
+    BATCH_EXECUTION_TYPE,
+    CALCULATION,
+    FLEET,
+    FUNCTIONS,
+    NOTIFICATION_TOPIC,
+    PLACEHOLDERS,
+    STATE_MACHINES,
+    TASKS,
+    LambdaFunction,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-STATE_MACHINE: Final = "performance-calculation"
-STATE_MACHINE_ARN: Final = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{STATE_MACHINE}"
+STATE_MACHINE_ARN: Final = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{CALCULATION}"
+FLEET_ARN: Final = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{FLEET}"
 TABLE: Final = "performance-metrics"
 ENTITIES: Final = "performance-entities"
 CACHE: Final = "performance-cache"
 BUCKET: Final = "performance-payloads"
 UPLOADS: Final = "performance-uploads"
 QUEUE: Final = "performance-backfill"
+TOPIC: Final = "performance-notifications"
 TRANSACTIONS: Final = "performance-transactions"
 DEAD_TRANSACTIONS: Final = "performance-transactions-dead"
 SIGNING_KEYS: Final = "investment-performance"
@@ -82,8 +96,8 @@ class LocalRuntime:
 
     Attributes
     ----------
-    executions
-        Starts and follows executions.
+    executions, fleet
+        Start and follow executions: those of requests, and fleet runs.
     result_store, payload_store, books, time_series_reader
         The stores the functions write to.
     result_cache
@@ -106,6 +120,7 @@ class LocalRuntime:
     """
 
     executions: ExecutionClient
+    fleet: ExecutionClient
     result_store: ResultStore
     payload_store: PayloadStore
     books: Books
@@ -191,6 +206,8 @@ class LocalRuntime:
             "PAYLOAD_BUCKET": BUCKET,
             "UPLOAD_BUCKET": UPLOADS,
             "STATE_MACHINE_ARN": STATE_MACHINE_ARN,
+            "FLEET_STATE_MACHINE_ARN": FLEET_ARN,
+            "LOCAL_FILES": "true",
             "TRANSACTION_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{TRANSACTIONS}",
             "JWT_SECRET_ID": SIGNING_KEYS,
             "JWT_ISSUER": DEVELOPMENT_ISSUER,
@@ -207,6 +224,8 @@ class LocalRuntime:
         forget()
         self._make_resources(queues)
         self._make_state_machine(engine, stack)
+        # Entered last: nobody is answered from a world that is being closed.
+        stack.enter_context(self._shared(dynamodb.endpoint, timestream.endpoint))
 
     def _make_resources(self, queues: KeptQueues) -> None:
         """Make what the functions expect to be there; a table that was kept is kept."""
@@ -234,14 +253,42 @@ class LocalRuntime:
         archive.recover()
         archived = ArchivedExecutions(engine.session, archive, engine.events)
         client = boto3.client("stepfunctions")
-        functions = {name: function_arn(name) for name in TASKS}
-        definition = render(STATE_MACHINE, functions | {BACKFILL_QUEUE: self.backfill_queue_url})
-        arn = engine.create_state_machine(client, STATE_MACHINE, definition)
-        assert arn == STATE_MACHINE_ARN
-        self.executions = ExecutionClient(client, arn, poll_seconds=_POLL_SECONDS)
+        values = {
+            **{name: function_arn(name) for name in TASKS},
+            BACKFILL_QUEUE: self.backfill_queue_url,
+            NOTIFICATION_TOPIC: boto3.client("sns").create_topic(Name=TOPIC)["TopicArn"],
+            BATCH_EXECUTION_TYPE: "STANDARD",  # the interpreter knows no other
+        }
         # Before a store closes: an invocation that was let run may still write.
         stack.callback(self.host.wait_idle, _STOP_SECONDS)
-        stack.callback(archived.close, arn, timeout=_STOP_SECONDS, wake=engine.end_waits)
+        for name in STATE_MACHINES:
+            definition = render(name, {placeholder: values[placeholder] for placeholder in PLACEHOLDERS[name]})
+            arn = engine.create_state_machine(client, name, definition)
+            stack.callback(archived.close, arn, timeout=_STOP_SECONDS, wake=engine.end_waits)
+        self.executions = ExecutionClient(client, STATE_MACHINE_ARN, poll_seconds=_POLL_SECONDS)
+        self.fleet = ExecutionClient(client, FLEET_ARN, poll_seconds=_POLL_SECONDS)
+
+    def _shared(self, dynamodb: str | None, timestream: str) -> SharedWorld:
+        """Return what other processes of this machine read this world by."""
+        told = {
+            "region": REGION,
+            "state_machine_arn": STATE_MACHINE_ARN,
+            "fleet_arn": FLEET_ARN,
+            "result_table": TABLE,
+            "entity_table": ENTITIES,
+            "timestream_endpoint": timestream,
+            "lines": self._lines,
+        }
+        if dynamodb:
+            keys = {"dynamodb_access_key": ACCESS_KEY, "dynamodb_secret_key": SECRET_KEY}
+            told |= {"dynamodb_endpoint": dynamodb, **keys}
+        # Made after the archive has begun to answer: a client of before would not know what is kept.
+        return SharedWorld(
+            self._data_dir,
+            stepfunctions=boto3.client("stepfunctions"),
+            dynamodb=None if dynamodb else boto3.client("dynamodb"),
+            told=told,
+        )
 
 
 def _make_tables() -> None:

@@ -1,0 +1,27 @@
+"""How executions are named: after their requests, so that the same request is the same run."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from common.json_text import canonical_json
+
+# Step Functions: an execution's name. Some other characters are allowed, but CloudWatch Logs takes these alone.
+MAX_NAME_CHARACTERS: Final = 80
+_NOT_IN_A_NAME: Final = re.compile(r"[^0-9A-Za-z_-]+")
+_HASH_DIGITS: Final = 12
+# Leaves room for the number of a rerun, "-1234".
+_REQUEST_ID_CHARACTERS: Final = MAX_NAME_CHARACTERS - _HASH_DIGITS - 1 - 5
+
+
+def execution_name(request: Mapping[str, Any]) -> str:
+    """Return the name of the execution of `request`, so that the same request is the same run."""
+    digest = hashlib.sha256(canonical_json(request).encode()).hexdigest()[:_HASH_DIGITS]
+    request_id = _NOT_IN_A_NAME.sub("-", str(request.get("request_id") or "run"))[:_REQUEST_ID_CHARACTERS]
+    return f"{request_id}-{digest}"
+
+
+def numbered(base: str, number: int) -> str:
+    """Return the name of the execution that is the `number`-th called `base`."""
+    return base if number == 1 else f"{base}-{number}"
