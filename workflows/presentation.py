@@ -1,6 +1,6 @@
 """Executions and results as a person reads them in a terminal."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,8 +10,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from common.errors import message_of
 from workflows.execution_history import Event
-from workflows.executions import Execution, ExecutionStatus, message_of
+from workflows.executions import Execution, ExecutionStatus
+from workflows.wording import EXPLANATIONS, METRICS, in_order, percent, ratio
 
 if TYPE_CHECKING:
     from common.stores.histories import Positions
@@ -26,98 +28,14 @@ STATUS_STYLE = {
     "ABORTED": "red",
     "RUNNING": "cyan",
 }
-
-# Reasons and warnings in words; `docs/methodology.md` tells more about each.
-EXPLANATIONS = {
-    "annualized_return_undefined": "needs an annualised return",
-    "benchmark_history_too_short": "the benchmark starts after the period does",
-    "carried_valuation": "a portfolio's last value stands in for the account's valuation on the day of a flow",
-    "empty_account": "nothing was invested in part of the period; that part is left out",
-    "flow_after_final_date": "a cash flow is dated after the final value",
-    "flow_outside_valuations": "a cash flow lies outside the valuations and was left out",
-    "flow_timing_suspect": "the valuations jump as if the flows had another timing than flow_timing says",
-    "history_too_short": "the portfolio's history starts after the period does",
-    "indeterminate": "the flows net to nil",
-    "large_flow": "a flow over 10 % of the value: Modified Dietz is only an approximation there",
-    "multiple_roots": "several rates solve the flows; the one nearest zero is shown",
-    "no_benchmark": "no benchmark was given",
-    "no_down_periods": "the benchmark never fell",
-    "no_drawdown": "there was no drawdown",
-    "no_real_root": "no rate solves the flows",
-    "no_sign_change": "all flows have one sign, so there is no rate",
-    "no_up_periods": "the benchmark never rose",
-    "no_valuation_in_period": "there is no valuation within the period",
-    "non_positive_denominator": "the invested capital was not positive",
-    "not_converged": "the rate could not be found",
-    "out_of_range": "larger than a number can be",
-    "stale_benchmark": "the benchmark is over a week older than the portfolio at an end of the period",
-    "stale_valuation": "a valuation is over a month older than the date it stands for",
-    "too_few_returns": "too few returns",
-    "too_few_valuations": "there is only one valuation",
-    "total_loss": "everything that was put in is lost",
-    "track_record_broken": "a loss of everything breaks the track record",
-    "transfer_in_transit": "a transfer between the account's portfolios has left one and not arrived in the other",
-    "under_one_year": "not annualised under a year",
-    "value_without_flow": "value appeared in an empty account without a flow",
-    "zero_benchmark_volatility": "the benchmark did not move",
-    "zero_downside_deviation": "no return fell below the risk-free rate",
-    "zero_tracking_error": "the portfolio moved exactly as the benchmark",
-    "zero_volatility": "the returns did not vary",
-}
-
-Format = Callable[[float | None], str]
+_GAP = 2
+# More metrics than these make a line of their own hard to read.
+_METRICS_NAMED = 4
 
 
 def status_text(status: str) -> Text:
     """Return a status in its colour."""
     return Text(status, style=STATUS_STYLE.get(status, ""))
-
-
-def percent(value: float | None) -> str:
-    """Return a share as a percentage; a dash where there is none."""
-    return "-" if value is None else f"{value:z,.2%}"
-
-
-def ratio(value: float | None) -> str:
-    """Return a ratio; a dash where there is none."""
-    return "-" if value is None else f"{value:z,.2f}"
-
-
-# What the sheet shows, line by line, and in which format.
-_SHEET: Mapping[str, tuple[str, Format]] = {
-    "twr": ("TWR", percent),
-    "annualized_twr": ("TWR a year", percent),
-    "mwr_period": ("MWR", percent),
-    "mwr": ("MWR a year", percent),
-    "benchmark_twr": ("Benchmark", percent),
-    "annualized_benchmark_twr": ("Benchmark a year", percent),
-    "excess_return": ("Excess return", percent),
-    "volatility": ("Volatility", percent),
-    "downside_deviation": ("Downside deviation", percent),
-    "max_drawdown": ("Max drawdown", percent),
-    "var": ("VaR 95 %", percent),
-    "cvar": ("CVaR 95 %", percent),
-    "best_day": ("Best day", percent),
-    "worst_day": ("Worst day", percent),
-    "sharpe_ratio": ("Sharpe", ratio),
-    "sharpe_ratio_arithmetic": ("Sharpe, arithmetic", ratio),
-    "sortino_ratio": ("Sortino", ratio),
-    "calmar_ratio": ("Calmar", ratio),
-    "skewness": ("Skewness", ratio),
-    "kurtosis": ("Excess kurtosis", ratio),
-    "beta": ("Beta", ratio),
-    "alpha": ("Alpha", percent),
-    "correlation": ("Correlation", ratio),
-    "tracking_error": ("Tracking error", percent),
-    "information_ratio": ("Information ratio", ratio),
-    "up_capture": ("Up capture", ratio),
-    "down_capture": ("Down capture", ratio),
-}
-# The order of reports; periods between two dates stand before the last.
-_ORDER = ("MTD", "QTD", "YTD", "1Y", "3Y", "5Y", "10Y", "", "ITD")
-_GAP = 2
-# More metrics than these make a line of their own hard to read.
-_METRICS_NAMED = 4
 
 
 def results_table(results: Sequence[JsonObject], width: int) -> RenderableType:
@@ -164,15 +82,15 @@ def row_sheet(row: JsonObject, width: int) -> RenderableType:
     What does not fit beside each other into `width` columns stands below each other.
     """
     periods: Mapping[str, JsonObject] = row["periods"]
-    metrics = [name for name in _SHEET if any(period.get(name) is not None for period in periods.values())]
-    names = _Column("", ["from", "to", "days", "", *(_SHEET[name][0] for name in metrics)])
+    metrics = [name for name in METRICS if any(period.get(name) is not None for period in periods.values())]
+    names = _Column("", ["from", "to", "days", "", *(METRICS[name].label for name in metrics)])
     columns = [
         _period_column(
             label,
             [
                 *(str(periods[label].get(name) or "-") for name in ("from", "to", "days")),
                 "",
-                *(_SHEET[name][1](periods[label].get(name)) for name in metrics),
+                *(METRICS[name].format(periods[label].get(name)) for name in metrics),
             ],
         )
         for label in in_order([row])
@@ -339,12 +257,6 @@ def _table(names: _Column, columns: Sequence[_Column], name_width: int) -> Table
     return table
 
 
-def in_order(rows: Sequence[JsonObject]) -> list[str]:
-    """Return the labels of all periods in the order of reports: as they come from a store they are sorted as text."""
-    found = {label for row in rows for label in row["periods"]}
-    return sorted(found, key=lambda label: (_ORDER.index(label if label in _ORDER else ""), label))
-
-
 def _kind(entities: Sequence[JsonObject]) -> str:
     """Return what entities are called together: `Portfolio`, or `Entity` for a mixture."""
     kinds = {str(each["entity_type"]) for each in entities}
@@ -368,7 +280,7 @@ def _reasons(periods: Mapping[str, JsonObject]) -> list[Text]:
     for label in in_order([{"periods": periods}]):
         undefined: dict[str, list[str]] = {}
         for metric, reason in periods[label]["undefined"].items():
-            undefined.setdefault(reason, []).append(_SHEET[metric][0] if metric in _SHEET else metric)
+            undefined.setdefault(reason, []).append(METRICS[metric].label if metric in METRICS else metric)
         for reason, metrics in undefined.items():
             named = ", ".join(metrics) if len(metrics) <= _METRICS_NAMED else f"{len(metrics)} metrics"
             concerned.setdefault((named, reason), []).append(label)

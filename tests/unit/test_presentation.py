@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
+from common.errors import message_of
 from common.models.results import PeriodResult
 from tests.contract.rows import period
 from workflows import presentation
 from workflows.execution_history import Event
-from workflows.executions import Execution, ExecutionStatus, message_of
+from workflows.executions import Execution, ExecutionStatus
+from workflows.wording import in_order, percent, ratio
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LONGEST_ID = "x" * 64
@@ -51,18 +53,18 @@ def dumped(result: PeriodResult) -> dict[str, Any]:
     [(None, "-"), (0.0842, "8.42%"), (-0.5, "-50.00%"), (582.5851, "58,258.51%"), (-0.00001, "0.00%"), (0.0, "0.00%")],
 )
 def test_a_share_is_a_percentage_and_nothing_is_a_dash(value: float | None, text: str) -> None:
-    assert presentation.percent(value) == text
+    assert percent(value) == text
 
 
 @pytest.mark.parametrize(("value", "text"), [(None, "-"), (0.5123, "0.51"), (4720.265, "4,720.27"), (-0.001, "0.00")])
 def test_a_ratio_has_two_decimals_and_nothing_is_a_dash(value: float | None, text: str) -> None:
-    assert presentation.ratio(value) == text
+    assert ratio(value) == text
 
 
 def test_periods_stand_in_the_order_of_reports() -> None:
     labels = ["10Y", "1Y", "2007-10-09/2009-03-09", "3Y", "5Y", "ITD", "MTD", "QTD", "YTD"]
     ordered = ["MTD", "QTD", "YTD", "1Y", "3Y", "5Y", "10Y", "2007-10-09/2009-03-09", "ITD"]
-    assert presentation.in_order([row(labels=labels)]) == ordered
+    assert in_order([row(labels=labels)]) == ordered
 
 
 def test_what_has_no_room_is_left_out_shortest_first_and_named() -> None:

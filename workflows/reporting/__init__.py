@@ -1,0 +1,1 @@
+"""Pages of results: one portfolio, several compared, a whole run."""
