@@ -84,6 +84,10 @@ bench: setup ## measure, print ratios
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.txt
 	$(BIN)/python -m tests.benchmarks
 
+.PHONY: simulate
+simulate: setup ## simulate fleet runs and what they cost; writes docs/cost.md and docs/scale.md anew
+	$(BIN)/python -m infra.capacity
+
 .PHONY: lock
 lock: $(UV) ## resolve the dependencies anew into requirements/*.txt, with hashes
 	$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml -o requirements/runtime.txt
@@ -106,6 +110,10 @@ deploy: setup ## deploy STAGE to the AWS account of the environment
 	# Compiles the packages' bytecode, which makes a cold start 2.5 times faster; goes without where it cannot be had.
 	$(UV) python install 3.13 || true
 	$(CDK) deploy --all --context stage=$(STAGE)
+
+.PHONY: e2e
+e2e: setup ## deploy STAGE to an AWS account, run the example there and here, compare, destroy; costs a little
+	$(BIN)/python -m tests.e2e --stage $(STAGE) --yes
 
 .PHONY: clean
 clean: ## remove what the targets made; keeps .perfcalc, where results are

@@ -18,7 +18,7 @@ from common.models.rows import (
     parquet_table,
     text_lines,
 )
-from common.models.series import SourceFormat
+from common.models.sources import SourceFormat
 
 # A file is read line by line, so this bounds no memory: what a file holds lies on disk a second time until it is
 # written. Some 45 million prices as CSV.

@@ -155,7 +155,8 @@ def import_files(
         if strict and any(report.bad for report in reports):
             return ImportReport(reports, refused=True, made={}, marks=())
         made = _Writer(spool, books, reports, on_progress).write()
-    return ImportReport(reports, refused=False, made=made, marks=tuple(books.marks()))
+    marks = sorted(books.marks(), key=lambda mark: mark.portfolio_id)
+    return ImportReport(reports, refused=False, made=made, marks=marks)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

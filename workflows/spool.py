@@ -7,6 +7,7 @@ from typing import NamedTuple, Self
 from common.errors import StoreError
 from common.models.books import BookEntityType, EntityKey
 from common.models.records import Record, RecordKind, dump
+from common.scratch import scratch_database
 from common.stores.ports import Books
 
 _SCHEMA = """
@@ -17,8 +18,6 @@ CREATE TABLE entity (
     type TEXT, id TEXT, client TEXT, implied INTEGER, PRIMARY KEY (type, id)
 ) WITHOUT ROWID;
 """
-# Nothing in it outlives the process, so nothing is done to keep it whole.
-_SETTINGS = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;"
 _OWNERS_KEPT = 100_000
 
 
@@ -53,10 +52,7 @@ class Spool:
     """
 
     def __init__(self) -> None:
-        # No name: a temporary file of SQLite's own, which is gone with the connection.
-        self._database = sqlite3.connect("", isolation_level=None)
-        self._database.executescript(_SETTINGS + _SCHEMA)
-        self._database.execute("BEGIN")
+        self._database = scratch_database(_SCHEMA)
 
     def __enter__(self) -> Self:
         return self

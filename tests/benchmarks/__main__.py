@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import cache, calculations, encodings, runs, stores
+from tests.benchmarks import cache, calculations, encodings, handlers, peers, runs, stores, xirr
 from tests.benchmarks.measure import Case, NotInstalledError, measure, ratio_row, ratio_table
 
 SUBJECTS: dict[str, Callable[[], Iterator[Case | Table]]] = {
     "calculations": calculations.cases,
+    "peers": peers.cases,
+    "xirr": xirr.cases,
     "stores": stores.cases,
     "encodings": encodings.cases,
     "cache": cache.cases,
+    "handlers": handlers.cases,
     "runs": runs.cases,
 }
 

@@ -1,29 +1,44 @@
-"""A whole run on this machine: the state machine over 200 portfolios of the books, calculated and read again."""
+"""A whole run on this machine: the state machine over the books, and what the engine adds to the handlers' own time."""
 
+import json
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from itertools import count
 from pathlib import Path
+from statistics import median
 from typing import Any
+
+from rich.table import Table
 
 from common.models.results import EntityType
 from common.stores.ports import ResultKey
 from common.warm import forget
 from tests.benchmarks import market
-from tests.benchmarks.measure import Case, NotInstalledError
+from tests.benchmarks.handlers import portfolio
+from tests.benchmarks.measure import Case, NotInstalledError, measure
 from workflows.executions import ExecutionStatus
 from workflows.local.dynamodb import find_extenddb
+from workflows.local.lambda_host import LambdaContext
 from workflows.local.runtime import LocalRuntime
+from workflows.registry import FUNCTIONS
 
 VALUED, TRADED = 160, 40
 ROUNDS = 3  # a run takes ten seconds
 RATE = 0.02
+INLINE, EXECUTIONS = 500, 2  # a request may have no more than 500
 
 _TIMEOUT = 600.0
 
 
-def cases() -> Iterator[Case]:
-    """Yield a run that reads its results against one that calculates them, in warm functions and in cold ones."""
+def cases() -> Iterator[Case | Table]:
+    """Yield a run that reads its results against one that calculates them, and the engine's share of a run."""
+    yield from _cached()
+    yield _overhead()
+
+
+def _cached() -> Iterator[Case]:
     if find_extenddb() is None:
         raise NotInstalledError("ExtendDB is not installed: npm ci")
     with tempfile.TemporaryDirectory() as directory, LocalRuntime(Path(directory)) as runtime:
@@ -40,6 +55,53 @@ def cases() -> Iterator[Case]:
             _cold(runs.calculate),
             ROUNDS,
         )
+
+
+def _overhead() -> Table:
+    """Return what a run takes besides its handlers: its processor time without that of the same calls, made directly.
+
+    Processor time, and of this process alone: the engine is in it, and the handlers are; ExtendDB is not.
+    """
+    calls: list[tuple[str, Any]] = []
+
+    def record(function: str, event: Any, attempt: int) -> None:
+        calls.append((function, event))
+
+    with tempfile.TemporaryDirectory() as directory, LocalRuntime(Path(directory), faults=record) as runtime:
+        given = portfolio()
+        lines = (json.dumps({**given, "portfolio_id": f"inline-{number}"}) for number in range(INLINE))
+        runtime.payload_store.put("inline.jsonl", "\n".join(lines).encode())
+        source = f"s3://{runtime.payload_bucket}/inline.jsonl"
+        numbers = count(1)
+
+        def run() -> None:
+            calls.clear()
+            for _ in range(EXECUTIONS):
+                request = {"request_id": f"inline-{next(numbers)}", "portfolios": {"source": source}}
+                executions = runtime.executions
+                execution = executions.wait(executions.start_or_attach(request).name, timeout=_TIMEOUT)
+                assert execution.output["calculated"] == INLINE
+
+        def call() -> None:
+            for function, event in calls:
+                registered = FUNCTIONS[function]
+                module, _, name = registered.handler.rpartition(".")
+                context = LambdaContext(function, registered.memory_mb, registered.timeout_seconds)
+                getattr(import_module(module), name)(event, context)
+
+        portfolios = INLINE * EXECUTIONS
+        found = measure(Case("", run, "", call, ROUNDS, time.process_time))
+    each = [1e3 * (ours - theirs) / portfolios for ours, theirs in zip(found.ours, found.theirs, strict=True)]
+    table = Table(
+        "Run", "With the engine", "The handlers alone", "Engine", "Range", title="Processor time of a portfolio"
+    )
+    table.add_row(
+        f"{portfolios:,} portfolios of {market.DAYS:,} days, in {EXECUTIONS} executions",
+        *(f"{1e3 * median(side) / portfolios:.1f} ms" for side in (found.ours, found.theirs)),
+        f"{median(each):.1f} ms",
+        f"{min(each):.1f} to {max(each):.1f}",
+    )
+    return table
 
 
 class _Runs:

@@ -13,7 +13,7 @@ from typing import Any
 from common.models.books import DayValue
 from common.models.references import read_valuations
 from common.models.request import CalculationRequest
-from common.models.series import Source
+from common.models.sources import Source
 from common.stores.memory_books import InMemoryBooks
 from common.stores.timestream import TimestreamStore, measurements
 from tests.benchmarks import market

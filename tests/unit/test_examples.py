@@ -29,7 +29,8 @@ from common.calculations import (
 from common.errors import InvalidPortfolioError, InvalidRequestError
 from common.models.references import read_cash_flows, read_valuations
 from common.models.request import CalculationRequest, PortfolioInput
-from common.models.series import CashFlowColumns, Source, SourceFormat, ValuationColumns
+from common.models.series import CashFlowColumns, ValuationColumns
+from common.models.sources import Source, SourceFormat
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BLUE_CHIPS = ("CVX", "GE", "HD", "JNJ", "JPM", "KO", "MSFT", "PFE", "PG", "XOM")

@@ -655,7 +655,7 @@ def test_an_import_that_was_stopped_ends_the_same_when_it_is_repeated(tmp_path: 
 
 
 def test_no_room_for_the_temporary_data_is_one_message(books: Books, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool, "_SETTINGS", "PRAGMA max_page_count = 6;")
+    monkeypatch.setattr("common.scratch._SETTINGS", "PRAGMA max_page_count = 6;")
     rows = [f"p,{date.fromordinal(DAY.toordinal() + number)},1" for number in range(2_000)]
     with pytest.raises(StoreError, match="no room for the temporary data of the import: "):
         bring(books, put("v.csv", "portfolio_id,date,value\n" + "\n".join(rows)))
@@ -856,7 +856,7 @@ def run(
     def opened(data_dir: Path) -> Iterator[SimpleNamespace]:
         yield SimpleNamespace(books=books)
 
-    monkeypatch.setattr(command, "open_runtime", opened)
+    monkeypatch.setattr(command, "open_world", opened)
     handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
     before = [signal.getsignal(number) for number in handled]
 

@@ -15,9 +15,7 @@ from tests.golden.reading import read
 Measure = Callable[..., float | None]
 
 MEASURES: dict[str, Measure] = {
-    name: measure
-    for name, measure in vars(ratios).items()
-    if inspect.isfunction(measure) and measure.__module__ == ratios.__name__ and not name.startswith("_")
+    name: measure for name in ratios.__all__ if inspect.isfunction(measure := getattr(ratios, name))
 }
 AGAINST_BENCHMARK = {name for name in MEASURES if "benchmark_returns" in inspect.signature(MEASURES[name]).parameters}
 A_YEAR = {name for name in MEASURES if "periods_per_year" in inspect.signature(MEASURES[name]).parameters}

@@ -11,7 +11,7 @@ from common.calculations import Valuations
 from common.calculations.types import day_date
 from common.errors import InvalidPortfolioError
 from common.models.references import read_cash_flows, read_portfolios, read_valuations
-from common.models.series import Source
+from common.models.sources import Source
 
 
 def source(name: str) -> Source:

@@ -9,7 +9,8 @@ from common.errors import InvalidRequestError
 from common.models.limits import MAX_PORTFOLIOS
 from common.models.request import CalculationRequest
 from common.models.results import CalculationMethod
-from common.models.series import Source, ValuationColumns
+from common.models.series import ValuationColumns
+from common.models.sources import Source
 
 VALUATIONS = [{"date": "2024-01-02", "value": 1000}, {"date": "2024-01-03", "value": "1010.50"}]
 

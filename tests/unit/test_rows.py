@@ -9,7 +9,7 @@ import pytest
 from common.errors import InvalidPortfolioError
 from common.models.references import read_valuations
 from common.models.rows import Malformed, UnreadableFileError, csv_table, json_rows, text_lines
-from common.models.series import Source
+from common.models.sources import Source
 
 
 def lines(body: bytes, max_bytes: int = 100) -> Iterator[str]:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from common.errors import InvalidRequestError
+from common.json_text import canonical_json
 from common.models.limits import MAX_SOURCE_BYTES, STATE_BUDGET_BYTES
 from common.stores.memory import InMemoryPayloadStore
-from workflows.executions import canonical_json
 from workflows.staging import Staged, check, stage
 
 BUCKET = "bucket"

@@ -16,7 +16,8 @@ import boto3
 import pytest
 
 from workflows.executions import Execution, ExecutionClient, ExecutionNotFoundError, ExecutionStatus
-from workflows.local.archive import ArchivedExecutions, ExecutionArchive
+from workflows.local.archive import ExecutionArchive
+from workflows.local.archived_executions import ArchivedExecutions
 from workflows.local.engine import LocalEngine
 from workflows.local.lambda_host import Delay, Faults, LambdaContext, LambdaHost, Refusal, function_arn
 from workflows.local.lock import DataDirectoryInUseError, DataDirectoryLock
