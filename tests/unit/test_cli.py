@@ -144,7 +144,7 @@ def test_wrong_usage_ends_with_two_and_one_message(run: Run, arguments: list[obj
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("command", [["history"], ["history", "x"], ["results", "x"], ["query", "SELECT 1"]])
+@pytest.mark.parametrize("command", [["history"], ["history", "x"], ["results", "x"], ["query", "SELECT 1"], ["watch"]])
 def test_reading_makes_no_data_directory(run: Run, command: list[str]) -> None:
     code, out, err = run(*command)
     assert (code, out) == (1, "")
@@ -157,7 +157,7 @@ def test_a_data_directory_that_cannot_be_made_is_one_message(run: Run) -> None:
     assert err == f"{SINGLE}/data: Not a directory\n"
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["history"], ["results"], ["query"], ["lint"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["watch"], ["history"], ["results"], ["query"], ["lint"]])
 def test_help_has_an_example(run: Run, command: list[str]) -> None:
     code, out, _ = run(*command, "--help")
     assert code == 0
@@ -169,7 +169,7 @@ def test_the_version_is_told(run: Run) -> None:
 
 
 def test_the_definitions_are_linted(run: Run) -> None:
-    assert run("lint") == (0, "performance_calculation.asl.json: no faults\n", "")
+    assert run("lint") == (0, "performance_calculation.asl.json, performance_fleet.asl.json: no faults\n", "")
 
 
 def test_an_unexpected_error_is_a_sentence_and_its_trace_a_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,6 +153,79 @@ def test_a_run_that_was_killed_ends_in_the_same_rows_when_repeated(
 
 def test_a_second_process_is_told_who_works_in_the_data_directory(tmp_path: Path) -> None:
     with DataDirectoryLock(tmp_path):
-        done = perfcalc("history", data_dir=tmp_path)
+        done = perfcalc("recalculate", data_dir=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert f"{tmp_path} is in use by process {os.getpid()}; wait until it ends" in done.stderr
+
+
+def manifest(directory: Path) -> Path:
+    days = [f"2024-01-{day:02}" for day in range(1, 29)]
+    lines = [
+        {
+            "portfolio_id": f"p{number}",
+            "valuations": {"dates": days, "values": [100.0 + number + day for day in range(28)]},
+        }
+        for number in range(3)
+    ]
+    file = directory / "month end.jsonl"
+    file.write_text("\n".join([*map(json.dumps, lines), "{", '{"entity_id": "nobody"}']))
+    return file
+
+
+def test_a_manifest_is_a_fleet_run_and_its_failures_are_one_again(tmp_path: Path) -> None:
+    file = manifest(tmp_path)
+    done = perfcalc("run", file, "--json", data_dir=tmp_path / "data")
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["status"], report["calculated"], report["failed"]) == (3, "PARTIAL", 3, 2)
+    name = report["execution"]["name"]
+    assert name.startswith("month-end-")
+    failures = Path(report["files"]["failures"])
+    assert failures == tmp_path / "data" / "fleet" / name / "failures.jsonl"
+    again = perfcalc("run", failures, data_dir=tmp_path / "data")
+    assert again.returncode == 1
+    assert "there is no portfolio nobody in the books" in again.stdout
+    assert "FleetRunFailed: None of 2 entities could be calculated" in again.stdout
+    (row,) = json.loads(perfcalc("results", "p1", "--json", data_dir=tmp_path / "data").stdout)
+    assert row["request_id"] == "month-end"
+    watched = perfcalc("watch", name, data_dir=tmp_path / "data")
+    assert watched.returncode == 3
+    assert f"PARTIAL {name}: 3 calculated, 2 failed" in watched.stdout
+    page = tmp_path / "fleet.html"
+    assert perfcalc("report", "--fleet", name, "-o", page, data_dir=tmp_path / "data").returncode == 0
+    assert "nobody" in page.read_text()
+
+
+def test_a_request_that_names_a_manifest_is_a_fleet_run(tmp_path: Path) -> None:
+    document = {"manifest": {"source": manifest(tmp_path).name}, "time_periods": ["ITD"], "batch_size": 1}
+    request = tmp_path / "request.json"
+    request.write_text(json.dumps(document))
+    done = perfcalc("run", request, data_dir=tmp_path / "data")
+    assert done.returncode == 3
+    assert "PARTIAL 3 calculated, 2 failed, in " in done.stdout
+    assert "line 4: is not a JSON object" in done.stdout
+
+
+def test_a_wrong_fleet_request_starts_nothing(tmp_path: Path) -> None:
+    document = {"manifest": {"source": "none.jsonl"}, "benchmark": {"valuations": {"source": "none.csv"}}}
+    done = perfcalc("run", "-", data_dir=tmp_path / "data", stdin=json.dumps(document))
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-3:] == [
+        "2 faults in the request",
+        "$.manifest.source: none.jsonl: No such file or directory",
+        "$.benchmark.valuations.source: none.csv: No such file or directory",
+    ]
+    assert not (tmp_path / "data").exists()
+    wrong = perfcalc("run", "-", data_dir=tmp_path / "data", stdin='{"entity_types": ["portfolio"], "batch_size": 0}')
+    assert (wrong.returncode, wrong.stderr.splitlines()[-1]) == (2, "$.batch_size: must be at least 1")
+
+
+def test_a_night_over_empty_books_and_again(tmp_path: Path) -> None:
+    night = ("nightly", "--date", "2024-04-02", "--entity-type", "portfolio")
+    first = perfcalc(*night, data_dir=tmp_path / "data")
+    again = perfcalc(*night, data_dir=tmp_path / "data")
+    assert (first.returncode, again.returncode) == (0, 0)
+    assert "The night of 2024-04-02, for 2024-04-01, started now" in first.stdout
+    assert "Nothing to calculate: load the books with `perfcalc import`." in first.stdout
+    assert "The night of 2024-04-02, for 2024-04-01, was started before" in again.stdout
+    told = json.loads(perfcalc(*night, "--json", data_dir=tmp_path / "data").stdout)
+    assert (told["started"], told["status"], told["entities"]) == (False, "SUCCEEDED", 0)

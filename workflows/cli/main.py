@@ -11,23 +11,38 @@ from types import FrameType
 import typer
 
 from common.errors import Fault, InvalidRequestError, PerformanceCalculatorError
-from workflows.cli import caching, config, holdings, importing, reading, run, serve, token, triggering
+from workflows.cli import (
+    caching,
+    config,
+    console,
+    holdings,
+    importing,
+    reading,
+    reporting,
+    run,
+    serve,
+    token,
+    triggering,
+    watching,
+)
 from workflows.cli.app import ExitCode, Stopped, app, err, out
-from workflows.definitions import lint as lint_definition
+from workflows.definition_lint import lint as lint_definition
 from workflows.definitions import load
-from workflows.registry import BACKFILL_QUEUE, STATE_MACHINES, TASKS
+from workflows.registry import PLACEHOLDERS, STATE_MACHINES
 
 # Each of these modules adds its commands to the application.
-COMMANDS = (run, reading, importing, holdings, triggering, serve, token, caching, config)
+COMMANDS = (
+    *(run, watching, reading, reporting, console),
+    *(importing, holdings, triggering, serve, token, caching, config),
+)
 
 
 @app.command(epilog="Example:\n\nperfcalc lint")
 def lint() -> None:
     """Check the state machine definitions: JSON, ASL, placeholders, unreachable states."""
-    known = {*TASKS, BACKFILL_QUEUE}
     faults: list[tuple[str, Fault]] = []
     for name, file in STATE_MACHINES.items():
-        faults += [(file, fault) for fault in lint_definition(load(name), known)]
+        faults += [(file, fault) for fault in lint_definition(load(name), PLACEHOLDERS[name])]
     for file, fault in faults:
         err.print(f"{file}: {fault}", style="red")
     if faults:
