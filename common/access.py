@@ -54,3 +54,8 @@ class Buckets(FunctionSettings):
 def staged_prefix(client_id: str | None) -> str:
     """Return where the inputs of a client's requests are put that are too large to travel with them."""
     return f"inputs/{client_id}/" if client_id else "inputs/"
+
+
+def fleet_prefix(client_id: str | None, execution_name: str) -> str:
+    """Return where a fleet run has its batches and what came of them; no client's prefix has those of the platform."""
+    return f"{staged_prefix(client_id) if client_id else ''}fleet/{execution_name}/"

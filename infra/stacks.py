@@ -141,7 +141,7 @@ class WorkflowStack(Stack):
         work, inputs, results = payloads.WORK, payloads.INPUTS, payloads.RESULTS
 
         validate = self.functions["ValidateInput"].role
-        payloads.allow_get(validate, inputs)
+        payloads.allow_get(validate, inputs, payloads.FLEET)
         payloads.allow_put(validate, work)
         uploads.allow_get(validate, uploads.MANIFESTS, uploads.DATA)
         tables.entities.allow(validate, ["BatchGetItem"])
@@ -165,16 +165,16 @@ class WorkflowStack(Stack):
             time_series.time_series.allow_write(series)
 
         plan = self.functions["PlanBatches"].role
-        payloads.allow_get(plan, inputs)
-        payloads.allow_put(plan, inputs, parts=True)
+        payloads.allow_get(plan, inputs, payloads.FLEET)
+        payloads.allow_put(plan, inputs, payloads.FLEET, parts=True)
         uploads.allow_get(plan, uploads.MANIFESTS, uploads.DATA)
         tables.entities.allow(plan, ["BatchGetItem"])
         tables.entities.allow(plan, ["Query", "Scan"], index=CLIENT_INDEX)
 
         summary = self.functions["SummariseRun"].role
-        payloads.allow_list(summary, inputs)
-        payloads.allow_get(summary, inputs)
-        payloads.allow_put(summary, inputs, parts=True)
+        payloads.allow_list(summary, *payloads.FLEETS)
+        payloads.allow_get(summary, *payloads.FLEETS)
+        payloads.allow_put(summary, *payloads.FLEETS, parts=True)
 
 
 class EntryStack(Stack):

@@ -5,7 +5,7 @@ from contextlib import closing
 from hashlib import sha256
 from typing import Any, BinaryIO
 
-from common.access import Buckets, Scope, staged_prefix
+from common.access import Buckets, Scope, fleet_prefix, staged_prefix
 from common.batches import BatchWriter, EntityNames
 from common.config import BooksSettings, PayloadSettings
 from common.errors import Fault, InputNotFoundError, InvalidRequestError
@@ -15,7 +15,7 @@ from common.models.fleet import FleetRequest
 from common.models.manifests import ManifestEntry, RefusedEntry, read_manifest
 from common.models.request import EntityReference, PortfolioInput
 from common.models.rows import UnreadableFileError
-from common.models.sources import Source
+from common.models.sources import Source, SourceFormat
 from common.observability import logger
 from common.ownership import FileReference, Place, files_of, look_up, unreadable
 from common.stores.dynamodb_books import book_store
@@ -74,10 +74,10 @@ def plan_batches(
     scope = Scope(request.client_id)
     if request.manifest and (faults := unreadable([FileReference("$.manifest", request.manifest)], scope, buckets)):
         raise InvalidRequestError(faults)
-    prefix = f"{staged_prefix(request.client_id)}fleet/{execution_name}/"
-    options = {**request.batch_options(execution_name), **_benchmark(request, payloads, buckets)}
+    prefix = fleet_prefix(request.client_id, execution_name)
+    options = {**request.batch_options(execution_name), **_benchmark(request, scope, books, payloads, buckets)}
     with BatchWriter(payloads, buckets.payloads, prefix, options, request.batch_size) as batches:
-        planner = _Planner(batches, scope, books, buckets)
+        planner = _Planner(batches, scope, books, buckets, request.manifest)
         if request.manifest:
             with closing(_opened(open_manifest, request.manifest)) as file:
                 _plan_manifest(file, request.manifest, planner)
@@ -173,10 +173,20 @@ def _plan_books(request: FleetRequest, books: Books, planner: "_Planner") -> Non
     planner.batches.flush()
 
 
-def _benchmark(request: FleetRequest, payloads: PayloadStore, buckets: Buckets) -> JsonObject:
+def _benchmark(
+    request: FleetRequest, scope: Scope, books: Books, payloads: PayloadStore, buckets: Buckets
+) -> JsonObject:
     """Return the benchmark as every batch names it: its levels are put on S3 once."""
     if request.benchmark is None:
         return {}
+    if request.benchmark.valuations is None:
+        named = EntityKey(BookEntityType.BENCHMARK, request.benchmark.benchmark_id)
+        if faults := look_up([Place("$.benchmark.benchmark_id", named)], books, scope.sees)[1]:
+            raise InvalidRequestError(faults)
+    elif isinstance(request.benchmark.valuations, Source):
+        reference = FileReference("$.benchmark.valuations", request.benchmark.valuations)
+        if faults := unreadable([reference], scope, buckets):
+            raise InvalidRequestError(faults)
     benchmark: JsonObject = request.benchmark.model_dump(mode="json", exclude_none=True)
     if benchmark.get("valuations") and "source" not in benchmark["valuations"]:
         body = compact_json(benchmark["valuations"])
@@ -189,18 +199,25 @@ def _benchmark(request: FleetRequest, payloads: PayloadStore, buckets: Buckets) 
 class _Planner:
     """Hands the entries of a manifest on to the batches, those refused that are no portfolio of whoever asks."""
 
-    def __init__(self, batches: "BatchWriter", scope: Scope, books: Books, buckets: Buckets) -> None:
+    def __init__(
+        self, batches: "BatchWriter", scope: Scope, books: Books, buckets: Buckets, manifest: Source | None
+    ) -> None:
         self.batches = batches
         self._scope, self._books, self._buckets = scope, books, buckets
+        # A table has a row for each valuation, and the rows of a portfolio belong together.
+        self._of_rows = manifest is not None and manifest.resolved_format is not SourceFormat.JSON_LINES
         self._names = EntityNames()
         self._waiting: list[ManifestEntry] = []
 
     def take(self, entry: ManifestEntry | RefusedEntry) -> None:
         if isinstance(entry, RefusedEntry):
+            if self._of_rows and "portfolio_id" in entry.document:
+                # Not to be calculated by rows of it that stand elsewhere.
+                self._earlier(EntityKey(BookEntityType.PORTFOLIO, str(entry.document["portfolio_id"])), entry.place)
             self.batches.refuse(entry.document, f"{entry.place}: {entry.message}")
             return
         key = _key(entry.content)
-        if (earlier := self._names.add(key.entity_type, key.entity_id, entry.place)) is not None:
+        if (earlier := self._earlier(key, entry.place, rows=isinstance(entry.content, PortfolioInput))) is not None:
             self.batches.refuse(entry.document(), f"{entry.place}: {key.entity_id} stands in {earlier} already")
         elif self._scope.client_id is None:
             self._add(entry.content)
@@ -208,6 +225,14 @@ class _Planner:
             self._waiting.append(entry)
             if len(self._waiting) == self.batches.size:
                 self._check_owners()
+
+    def _earlier(self, key: EntityKey, place: str, *, rows: bool = True) -> str | None:
+        """Note where an entity stands; return where it stands already, None where it is new."""
+        earlier = self._names.add(key.entity_type, key.entity_id, place)
+        if earlier is not None and self._of_rows and rows:
+            message = f"the rows of {key.entity_id} stand apart, at {earlier} and at {place}: sort by portfolio_id"
+            raise InvalidRequestError([Fault("$.manifest", message)])
+        return earlier
 
     def finish(self) -> None:
         self._check_owners()

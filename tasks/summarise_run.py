@@ -221,7 +221,7 @@ def _verdict(run: _Totals, plan: Mapping[str, Any], error: Mapping[str, Any] | N
     if error is not None:
         cause = f": {_told(error.get('Cause'))}" if error.get("Cause") else ""
         begun = run.ended["succeeded"] + run.ended["failed"]
-        return "FAILED", f"{error['Error']}{cause} ({begun} of {plan['batch_count']} batches were calculated)"
+        return "FAILED", f"{error['Error']}{cause} ({begun} of {plan['batch_count']} batches were begun)"
     if plan["entity_count"] and not counts["calculated"]:
         most = run.errors.most_common(1)[0][0]
         return "FAILED", f"None of {plan['entity_count']} entities could be calculated; most failed with {most}."

@@ -106,9 +106,10 @@ class PrivateBucket(Construct):
         # The parts are decrypted where they are put together.
         self._allow(role, actions, prefixes, [*READ, *WRITE] if parts else WRITE)
 
-    def allow_list(self, role: iam.Role, prefix: str) -> None:
-        """Let `role` see which objects there are below `prefix`."""
-        allow(role, ["s3:ListBucket"], [self.bucket.bucket_arn], {"StringLike": {"s3:prefix": [f"{prefix}*"]}})
+    def allow_list(self, role: iam.Role, *prefixes: str) -> None:
+        """Let `role` see which objects there are below `prefixes`."""
+        below = [f"{prefix}*" for prefix in prefixes]
+        allow(role, ["s3:ListBucket"], [self.bucket.bucket_arn], {"StringLike": {"s3:prefix": below}})
 
     def _allow(self, role: iam.IRole, actions: Sequence[str], prefixes: Sequence[str], key: Sequence[str]) -> None:
         allow(role, actions, [self.bucket.arn_for_objects(f"{prefix}*") for prefix in prefixes])
@@ -130,7 +131,8 @@ class PayloadBucket(PrivateBucket):
     RESULTS: Final = "results/"
     INPUTS: Final = "inputs/"
     REJECTED: Final = "rejected/"
-    FLEETS: Final = (f"{INPUTS}fleet/", f"{INPUTS}*/fleet/")
+    FLEET: Final = "fleet/"
+    FLEETS: Final = (FLEET, f"{INPUTS}*/fleet/")
     """Where a fleet run has its batches, the platform's and a client's."""
     RUN_RESULTS: Final = tuple(f"{fleet}*/results/" for fleet in FLEETS)
     """Where the batches' results are written to, in files for hundreds of them."""
@@ -153,6 +155,7 @@ class PayloadBucket(PrivateBucket):
                 self.WORK: REDRIVE_DAYS + 1,
                 self.RESULTS: REDRIVE_DAYS + 1,
                 self.INPUTS: EXECUTION_DAYS,
+                self.FLEET: EXECUTION_DAYS,
                 self.REJECTED: EXECUTION_DAYS,
             },
         )

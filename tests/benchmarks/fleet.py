@@ -26,7 +26,7 @@ def cases() -> Iterator[Table]:
     runs = [_in_a_process(count) for count in (FEWER, MORE, FEWER)]
     (fewer, more), again = runs[:2], runs[2]
     seconds = (fewer["seconds"] + again["seconds"]) / 2
-    table = Table("Portfolios", "Takes", "a portfolio", "Peak memory", title="Local fleet runs, in batches of 25")
+    table = Table("Portfolios", "Takes", "a portfolio", "Peak memory", title="Local fleet runs, in batches of 20")
     for run in runs:
         each = f"{run['seconds'] / run['portfolios'] * 1000:.1f} ms"
         table.add_row(f"{run['portfolios']:,}", f"{run['seconds']:,.0f} s", each, f"{run['mebibytes']:,.0f} MiB")

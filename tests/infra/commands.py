@@ -69,8 +69,8 @@ def _called(*arguments: object) -> Answer:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["perfcalc", *map(str, arguments)])
         patch.setattr(sys, "stdout", told)
-        patch.setattr(out, "file", told)
-        patch.setattr(err, "file", errors)
+        patch.setattr(out, "_file", told)  # `file` would be put back as what it was then, for good
+        patch.setattr(err, "_file", errors)
         with pytest.raises(SystemExit) as ended:
             main.main()
     code = ended.value.code

@@ -12,9 +12,11 @@ from tasks import plan_batches
 from tests.infra.templates import Synthesis
 from workflows.registry import BATCHES, CALCULATION, FLEET, FUNCTIONS, PLACEHOLDERS, TASKS
 
+FILED = ("GetObject", "PutObject", "AbortMultipartUpload")
 EXPECTED: dict[str, set[tuple[str, str]]] = {
     "ValidateInput": {
         ("s3:GetObject", "payloads inputs/*"),
+        ("s3:GetObject", "payloads fleet/*"),
         ("s3:PutObject", "payloads work/*"),
         ("s3:GetObject", "uploads manifests/*"),
         ("s3:GetObject", "uploads data/*"),
@@ -42,9 +44,7 @@ EXPECTED: dict[str, set[tuple[str, str]]] = {
         ("s3:GetBucketAcl", "rejected records"),
     },
     "PlanBatches": {
-        ("s3:GetObject", "payloads inputs/*"),
-        ("s3:PutObject", "payloads inputs/*"),
-        ("s3:AbortMultipartUpload", "payloads inputs/*"),
+        *((f"s3:{action}", f"payloads {each}/*") for action in FILED for each in ("inputs", "fleet")),
         ("s3:GetObject", "uploads manifests/*"),
         ("s3:GetObject", "uploads data/*"),
         ("dynamodb:BatchGetItem", "entities"),
@@ -53,9 +53,7 @@ EXPECTED: dict[str, set[tuple[str, str]]] = {
     },
     "SummariseRun": {
         ("s3:ListBucket", "payloads"),
-        ("s3:GetObject", "payloads inputs/*"),
-        ("s3:PutObject", "payloads inputs/*"),
-        ("s3:AbortMultipartUpload", "payloads inputs/*"),
+        *((f"s3:{action}", f"payloads {each}fleet/*") for action in FILED for each in ("", "inputs/*/")),
     },
     "Api": {
         ("states:StartExecution", "calculation"),
@@ -129,11 +127,11 @@ MACHINES: dict[str, set[tuple[str, str]]] = {
         ("states:StopExecution", "batches"),
         ("states:RedriveExecution", "batches"),
         # Its item reader, and its result writer.
-        *(("s3:GetObject", f"payloads {each}*") for each in ("inputs/fleet/", "inputs/*/fleet/")),
+        *(("s3:GetObject", f"payloads {each}*") for each in ("fleet/", "inputs/*/fleet/")),
         *(
             (f"s3:{action}", f"payloads {each}*/results/*")
             for action in ("PutObject", "ListMultipartUploadParts", "AbortMultipartUpload")
-            for each in ("inputs/fleet/", "inputs/*/fleet/")
+            for each in ("fleet/", "inputs/*/fleet/")
         ),
     },
 }
@@ -315,7 +313,7 @@ def test_a_plan_lies_where_the_map_run_may_read_and_write(
 
 def test_a_summary_looks_only_for_results(dev: Synthesis) -> None:
     (listing,) = [each for each in dev.allowed("SummariseRun") if "s3:ListBucket" in each.actions]
-    assert json.loads(listing.conditions) == {"StringLike": {"s3:prefix": ["inputs/*"]}}
+    assert json.loads(listing.conditions) == {"StringLike": {"s3:prefix": ["fleet/*", "inputs/*/fleet/*"]}}
 
 
 def test_a_schedule_may_call_its_function_alone(synthesis: Synthesis) -> None:

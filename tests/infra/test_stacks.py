@@ -251,7 +251,7 @@ def test_buckets_are_private_encrypted_and_reached_over_tls_alone(synthesis: Syn
 def test_payloads_are_kept_while_somebody_may_want_them(dev: Synthesis) -> None:
     rules = dev.one("AWS::S3::Bucket", "Payloads").properties["LifecycleConfiguration"]["Rules"]
     days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule}
-    assert days == {"work/": 15, "results/": 15, "inputs/": 90, "rejected/": 90}
+    assert days == {"work/": 15, "results/": 15, "inputs/": 90, "fleet/": 90, "rejected/": 90}
     assert any("AbortIncompleteMultipartUpload" in rule for rule in rules)
 
 

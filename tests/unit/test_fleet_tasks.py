@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.access import Buckets
+from common.access import Buckets, Scope
 from common.errors import InvalidRequestError, TransientError
 from common.models.books import BookEntityType, Entity
 from common.models.manifests import FAILURE
@@ -96,10 +96,35 @@ def test_portfolios_with_data_are_put_into_an_object_for_each_batch() -> None:
         [("portfolio", "d")],
     ]
     assert found[0]["portfolios"] == {
-        "source": f"s3://payloads/inputs/fleet/{NAME}/batches/000000.jsonl",
+        "source": f"s3://payloads/fleet/{NAME}/batches/000000.jsonl",
         "format": "jsonl",
     }
-    assert planned["results"] == {"bucket": "payloads", "prefix": f"inputs/fleet/{NAME}/results"}
+    assert planned["results"] == {"bucket": "payloads", "prefix": f"fleet/{NAME}/results"}
+
+
+def test_a_table_whose_portfolios_stand_apart_is_refused_whole() -> None:
+    rows = b"portfolio_id,date,value\n" + b"".join(
+        b"%c,2024-01-0%d,1\n" % (name, day) for day in (2, 3) for name in b"ab"
+    )
+    uri = "s3://uploads/manifests/acme/all.jsonl"
+    with pytest.raises(InvalidRequestError, match="the rows of a stand apart, at line 2 and at line 4: sort by"):
+        plan(Store({uri: rows}), manifest={"source": uri, "format": "csv"})
+
+
+def test_a_benchmark_that_is_not_in_the_books_is_told_before_anything_is_planned() -> None:
+    payloads = store({"entity_id": "a"})
+    with pytest.raises(InvalidRequestError, match=r"\$\.benchmark\.benchmark_id: there is no benchmark nope"):
+        plan(payloads, benchmark={"benchmark_id": "nope"})
+    theirs = {"benchmark_id": "x", "valuations": {"source": "s3://uploads/data/birch/levels.csv"}}
+    with pytest.raises(InvalidRequestError, match="there is no such object, or it may not be read"):
+        plan(payloads, books("a"), client_id="acme", benchmark=theirs)
+
+
+def test_no_client_is_called_so_that_the_platform_s_batches_are_its_own() -> None:
+    payloads = store(portfolio("a"))
+    (batch,) = batches(payloads, plan(payloads))
+    for name in ("fleet", "inputs", "_fleet", "."):
+        assert not Scope(name).reads(batch["portfolios"]["source"], BUCKETS)
 
 
 def test_what_is_wrong_in_a_manifest_is_refused_and_the_rest_goes_on() -> None:
@@ -316,8 +341,8 @@ def test_a_run_of_which_everything_was_calculated() -> None:
         "batches": {"planned": 3, "succeeded": 3, "failed": 0, "not_begun": 0},
         "dynamodb": {"written": 5, "superseded": 0},
         "timestream": {"SUCCEEDED": 3},
-        "failures": {"bucket": "payloads", "key": f"inputs/fleet/{NAME}/failures.jsonl"},
-        "results": {"bucket": "payloads", "key": f"inputs/fleet/{NAME}/calculated.jsonl"},
+        "failures": {"bucket": "payloads", "key": f"fleet/{NAME}/failures.jsonl"},
+        "results": {"bucket": "payloads", "key": f"fleet/{NAME}/calculated.jsonl"},
     }
     rows = [json.loads(line) for line in payloads.get(summary["results"]["key"]).splitlines()]
     assert [each["entity_id"] for each in rows] == ["p0", "p1", "p2", "p3", "p4"]
@@ -372,7 +397,7 @@ def test_a_run_that_ended_early_is_failed_and_what_was_not_begun_is_among_its_fa
     summary = summarise(payloads, planned, map_error=error)
     assert (summary["status"], summary["calculated"], summary["failed"]) == ("FAILED", 2, 4)
     assert summary["reason"] == (
-        "States.ExceedToleratedFailureThreshold: The threshold was exceeded (1 of 3 batches were calculated)"
+        "States.ExceedToleratedFailureThreshold: The threshold was exceeded (1 of 3 batches were begun)"
     )
     assert summary["batches"]["not_begun"] == 2
     assert [each["entity_id"] for each in failures(payloads, summary)] == ["p2", "p3", "p4", "p5"]

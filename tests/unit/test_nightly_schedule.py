@@ -55,8 +55,10 @@ def test_a_night_that_has_failed_is_started_again(executions: ExecutionClient) -
 
 def test_a_schedule_may_ask_for_accounts_too(executions: ExecutionClient) -> None:
     report = night(executions, {"time": EVENT["time"], "entity_types": ["portfolio", "account"]})
-    assert report["execution"] == "nightly-2024-04-01-portfolio-account"
-    assert executions.describe(report["execution"]).input["entity_types"] == ["portfolio", "account"]
+    assert report["execution"] == "nightly-2024-04-01-account-portfolio"
+    assert executions.describe(report["execution"]).input["entity_types"] == ["account", "portfolio"]
+    again = {"time": EVENT["time"], "entity_types": ["account", "portfolio", "account"]}
+    assert night(executions, again) == {**report, "started": False}
     assert night(executions)["started"] is True
 
 

@@ -6,7 +6,9 @@ import stat
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import boto3
@@ -220,7 +222,6 @@ def test_the_configuration_of_whoever_attaches_does_not_matter(
 def test_a_world_is_found_while_it_is_open_and_no_longer(
     tmp_path: Path, shared: SharedWorld, stepfunctions: Stubber, attached: RemoteWorld
 ) -> None:
-    stepfunctions.add_response("list_state_machines", {"stateMachines": []})
     found = announced(tmp_path)
     assert found == shared.announcement
     assert attached.describe() == ["DynamoDB: here", f"Open in process {os.getpid()}"]
@@ -243,6 +244,36 @@ def test_what_a_killed_process_has_left_is_not_taken_for_a_world(tmp_path: Path,
         stale = json.loads(left) | {"endpoint": other.announcement.endpoint}
         (tmp_path / sharing.FILE).write_text(json.dumps(stale))
         assert announced(tmp_path) is None
+
+
+def test_who_answers_everything_is_not_taken_for_a_world(tmp_path: Path, stepfunctions: Stubber) -> None:
+    heard: list[str] = []
+
+    class Impostor(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heard.append(str(self.headers))
+            self.send_response(200)
+            self.send_header("Content-Length", "64")
+            self.end_headers()
+            self.wfile.write(b"0" * 64)
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with SharedWorld(tmp_path, stepfunctions=stepfunctions.client, dynamodb=None, told=TOLD) as shared:
+        token = shared.announcement.token.get_secret_value()
+        left = json.loads((tmp_path / sharing.FILE).read_bytes())
+    with HTTPServer(("127.0.0.1", 0), Impostor) as server:
+        thread = Thread(target=server.handle_request)
+        thread.start()
+        (tmp_path / sharing.FILE).write_text(json.dumps(left | {"endpoint": f"http://127.0.0.1:{server.server_port}"}))
+        assert announced(tmp_path) is None
+        thread.join()
+    assert heard
+    assert token not in "".join(heard)
 
 
 @pytest.mark.parametrize("left", [b"", b"{}", b"\xff", b'{"pid": "x"}'])

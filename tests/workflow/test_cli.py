@@ -181,7 +181,7 @@ def test_a_manifest_is_a_fleet_run_and_its_failures_are_one_again(tmp_path: Path
     assert name.startswith("month-end-")
     failures = Path(report["files"]["failures"])
     assert failures == tmp_path / "data" / "fleet" / name / "failures.jsonl"
-    again = perfcalc("run", failures, data_dir=tmp_path / "data")
+    again = perfcalc("run", report["files"]["request"], data_dir=tmp_path / "data")
     assert again.returncode == 1
     assert "there is no portfolio nobody in the books" in again.stdout
     assert "FleetRunFailed: None of 2 entities could be calculated" in again.stdout
@@ -203,6 +203,30 @@ def test_a_request_that_names_a_manifest_is_a_fleet_run(tmp_path: Path) -> None:
     assert done.returncode == 3
     assert "PARTIAL 3 calculated, 2 failed, in " in done.stdout
     assert "line 4: is not a JSON object" in done.stdout
+
+
+def test_what_failed_is_run_again_as_it_was_asked_for(tmp_path: Path) -> None:
+    levels = tmp_path / "levels.csv"
+    levels.write_text("date,value\n2024-01-01,100\n2024-01-28,101\n")
+    document = {
+        "request_id": "january",
+        "manifest": {"source": manifest(tmp_path).name},
+        "as_of_date": "2024-01-20",
+        "time_periods": ["ITD"],
+        "benchmark": {"benchmark_id": "index", "valuations": {"source": "levels.csv"}},
+    }
+    (tmp_path / "request.json").write_text(json.dumps(document))
+    report = json.loads(perfcalc("run", tmp_path / "request.json", "--json", data_dir=tmp_path / "data").stdout)
+    failures = Path(report["files"]["failures"])
+    # Somebody puts one of them right.
+    mended = {"portfolio_id": "p9", "valuations": {"dates": ["2024-01-01", "2024-01-20"], "values": [100, 102]}}
+    failures.write_text(json.dumps(mended) + "\n")
+    again = json.loads(perfcalc("run", report["files"]["request"], "--json", data_dir=tmp_path / "data").stdout)
+    assert (again["status"], again["calculated"]) == ("SUCCEEDED", 1)
+    (row,) = json.loads(perfcalc("results", "p9", "--json", data_dir=tmp_path / "data").stdout)
+    assert (row["calculation_date"], row["request_id"], row["benchmark_id"]) == ("2024-01-20", "january", "index")
+    assert row["periods"].keys() == {"ITD"}
+    assert row["periods"]["ITD"]["benchmark_twr"] is not None
 
 
 def test_a_wrong_fleet_request_starts_nothing(tmp_path: Path) -> None:

@@ -273,6 +273,6 @@ def test_progress_is_told_in_batches(tmp_path: Path) -> None:
 def test_the_names_of_what_a_run_leaves_are_its_own(tmp_path: Path) -> None:
     with world(tmp_path) as it:
         execution, _ = it.run(it.manifest(portfolio("p0")))
-        keys = list(it.runtime.payload_store.keys("inputs/"))
+        keys = list(it.runtime.payload_store.keys("fleet/"))
         assert keys
-        assert all(key.startswith(f"inputs/fleet/{execution.name}/") for key in keys)
+        assert all(key.startswith(f"fleet/{execution.name}/") for key in keys)

@@ -43,6 +43,8 @@ def fleet_report(world: "World", execution: Execution, data_dir: Path) -> JsonOb
     report = {"execution": execution_json(execution), **summary}
     if not settings().stack and "failures" in summary:
         report["files"] = _kept(world, summary, data_dir / "fleet" / execution.name)
+        if summary["failed"] and "failures" in report["files"]:
+            report["files"] |= _kept_request(world, execution, Path(report["files"]["failures"]))
     return report
 
 
@@ -120,6 +122,25 @@ def _kept(world: "World", summary: Mapping[str, Any], directory: Path) -> dict[s
     return kept
 
 
+def _kept_request(world: "World", execution: Execution, failures: Path) -> dict[str, str]:
+    """Keep beside its failures the request that calculates them as they were asked for: same client, dates, periods."""
+    target = failures.with_name("again.json")
+    if not target.exists():
+        request = {name: value for name, value in execution.input.items() if name != "entity_types"}
+        request["manifest"] = {"source": failures.name}
+        levels = request.get("benchmark", {}).get("valuations", {})
+        if str(levels.get("source", "")).startswith(f"s3://{world.payload_bucket}/"):
+            kept = failures.with_name(f"benchmark.{levels['source'].rsplit('.', 1)[-1]}")
+            try:
+                with closing(world.payload_store.open_uri(levels["source"])) as source, kept.open("wb") as file:
+                    shutil.copyfileobj(source, file)
+            except InputNotFoundError:  # the bucket it was put into ended with another process
+                return {}
+            request["benchmark"] = {**request["benchmark"], "valuations": {**levels, "source": kept.name}}
+        target.write_text(json.dumps(request, indent=2) + "\n")
+    return {"request": str(target)}
+
+
 def print_fleet(report: Mapping[str, Any], execution: Execution, data_dir: Path) -> None:
     """Print what a fleet run came to, and what can be typed next."""
     files = report.get("files", {})
@@ -160,9 +181,11 @@ def _next_steps(report: Mapping[str, Any], data_dir: Path) -> Iterator[tuple[str
     files = report.get("files", {})
     if report.get("failed"):
         if "failures" in files:
-            yield "Run again", typed("run", files["failures"], data_dir=data_dir)
-        elif settings().stack:
-            yield "Run again", f"s3://{report['failures']['bucket']}/{report['failures']['key']}"
+            yield "Failures", files["failures"]
+        if "request" in files:
+            yield "Run again", typed("run", files["request"], data_dir=data_dir)
+        if settings().stack:
+            yield "Failures", f"s3://{report['failures']['bucket']}/{report['failures']['key']}"
     if report.get("calculated") and "results" in files:
         with Path(files["results"]).open(encoding="utf-8") as lines:
             first = json.loads(next(lines))

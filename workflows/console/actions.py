@@ -60,7 +60,11 @@ def rerun_failures(machine: str, name: str) -> ResponseReturnValue:
         return _started(execution, rerun_request(request_, execution.output))
     if (manifest := execution.failures_manifest) is None:
         raise NothingToRerunError("Nothing failed in this fleet run, or the manifest of what failed is not there.")
-    return _started(execution, manifest_request(request_, manifest))
+    again = manifest_request(request_, manifest)
+    if (starter := console().starter) is None:
+        return _started(execution, again)
+    # Brings a manifest of this machine to where a run that is bound to a client may read it.
+    return redirect(reference_url(ExecutionReference.of(starter(again))), 303)
 
 
 @pages.get("/start")

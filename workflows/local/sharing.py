@@ -17,6 +17,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
+from hashlib import sha256
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -33,6 +34,7 @@ from workflows.deployed import Announcement
 
 FILE: Final = "open.json"
 TOKEN_HEADER: Final = "X-Perfcalc-Token"  # noqa: S105 - a header's name
+NONCE_HEADER: Final = "X-Perfcalc-Nonce"
 
 STEP_FUNCTIONS: Final = (
     "DescribeExecution",
@@ -52,6 +54,7 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 _SERVICES: Final = {"AWSStepFunctions": STEP_FUNCTIONS, "DynamoDB_20120810": DYNAMODB}
 _CREDENTIAL: Final = re.compile(r"AWS4-HMAC-SHA256 Credential=([^/,\s]+)/")
 _TOKEN_BYTES: Final = 32
+_PROOF_BYTES: Final = 64
 _PROBE_SECONDS: Final = 5.0
 
 
@@ -126,17 +129,26 @@ def announced(data_dir: Path) -> Announcement | None:
 
 
 def _answers(found: Announcement) -> bool:
-    """Ask for what every world has; another server, which may have the port by now, does not know the token."""
+    """Ask for a proof that the token is known there, without telling it.
+
+    Another server may have the port by now, of another user too, and answer whatever it likes.
+    """
     address = urlsplit(found.endpoint)
     connection = HTTPConnection(str(address.hostname), address.port, timeout=_PROBE_SECONDS)
-    headers = {TOKEN_HEADER: found.token.get_secret_value(), "X-Amz-Target": "AWSStepFunctions.ListStateMachines"}
+    nonce = secrets.token_hex(_TOKEN_BYTES)
     try:
-        connection.request("POST", "/", b"{}", headers)
-        return connection.getresponse().status == HTTPStatus.OK
+        connection.request("GET", "/", headers={NONCE_HEADER: nonce})
+        given = connection.getresponse().read(_PROOF_BYTES + 1)
+        return hmac.compare_digest(given, _proof(found.token.get_secret_value(), nonce))
     except HTTPException:
         return False
     finally:
         connection.close()
+
+
+def _proof(token: str, nonce: str) -> bytes:
+    """Return what only those who know the token can make of a nonce."""
+    return hmac.new(token.encode(), nonce.encode(), sha256).hexdigest().encode()
 
 
 def _write(path: Path, announcement: Announcement) -> None:
@@ -173,6 +185,15 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 60
     disable_nagle_algorithm = True
     server: _Server
+
+    def do_GET(self) -> None:
+        """Prove that this is the world that was announced."""
+        body = _proof(self.server.token, self.headers.get(NONCE_HEADER, ""))
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def do_POST(self) -> None:
         try:

@@ -43,7 +43,7 @@ def start_night(event: ScheduledEvent, executions: ExecutionClient, calendar: Ca
     """
     scheduled = event.time.astimezone(ZoneInfo(calendar.time_zone)).date()
     as_of = previous_business_day(scheduled, calendar.calendar).isoformat()
-    types = [each.value for each in event.entity_types]
+    types = sorted({each.value for each in event.entity_types})
     request = {"request_id": REQUEST_ID, "as_of_date": as_of, "entity_types": types}
     with typed_errors("Step Functions"):
         # Whatever the books had when it was started: a night is calculated once.
