@@ -158,10 +158,15 @@ class _Stretch(NamedTuple):
     def of(cls, history: History, period: Period, span: Span) -> "_Stretch":
         linked = history.link(span.first, span.last)
         benchmark = _NO_BENCHMARK
-        if history.benchmark is not None:
+        if history.benchmark is not None and linked.benchmark_returns is not None:
             levels = history.benchmark.levels
             ratio = float(levels[span.last] / levels[span.first])
-            benchmark = _BENCHMARK_TOO_SHORT if isnan(ratio) else Undefinable(ratio - 1.0)
+            if isnan(ratio):
+                benchmark = _BENCHMARK_TOO_SHORT
+            elif np.isinf(linked.benchmark_returns).any() and levels[span.first : span.last + 1].all():
+                benchmark = Undefinable(None, Reason.OUT_OF_RANGE)
+            else:
+                benchmark = Undefinable(ratio - 1.0)
         days = span.closing - span.opening
         annual, annual_benchmark = (_annualized(each, days, period) for each in (linked.twr, benchmark))
         return cls(history, period, span, linked, annual, benchmark, annual_benchmark)

@@ -96,6 +96,7 @@ def test_a_run_there_and_one_here_store_the_same_figures(steps: Steps, request_f
     assert told[-1] == f"{figures} figures of 2 results compared, 0 differ"
 
 
+@pytest.mark.slow
 def test_a_figure_that_differs_is_told(steps: Steps, request_file: Path, tmp_path: Path) -> None:
     steps.falsified = {'"twr": 0.': '"twr": 1.'}
     found = end_to_end(
@@ -106,6 +107,7 @@ def test_a_figure_that_differs_is_told(steps: Steps, request_file: Path, tmp_pat
     assert "destroy" not in steps.taken
 
 
+@pytest.mark.slow
 def test_a_stage_is_destroyed_when_a_step_fails(steps: Steps, tmp_path: Path) -> None:
     with pytest.raises(EndToEndError, match=r"nothing\.json: No such file"):
         end_to_end(

@@ -206,3 +206,19 @@ def test_the_money_weighted_return_counts_each_flow_once(timing: FlowTiming) -> 
 )
 def test_the_spacing_tells_how_many_make_a_year(days: list[int], expected: int) -> None:
     assert infer_periods_per_year(np.array(days)) == expected
+
+
+@pytest.mark.parametrize("levels", [[1e-300, 1e15, 1e15], [1e-300, 1e15, 1e-300]])
+def test_levels_whose_returns_are_out_of_range_leave_the_portfolio_its_own_metrics(levels: list[float]) -> None:
+    days = np.array([19_000, 19_001, 19_002])
+    found = calculate_performance(
+        Valuations.from_arrays(days, np.array([100.0, 101.0, 102.0])),
+        Flows.from_arrays(np.array([], dtype=np.int64), np.array([])),
+        [Period.explicit(date(2022, 1, 8), date(2022, 1, 10))],
+        Conventions(),
+        Valuations.from_arrays(days, np.array(levels)),
+    ).periods[0]
+    assert found.twr == pytest.approx(0.02)
+    assert found.benchmark_twr is None
+    assert found.undefined["benchmark_twr"] is Reason.OUT_OF_RANGE
+    assert (found.risk.beta, found.risk.undefined["beta"]) == (None, Reason.OUT_OF_RANGE)

@@ -282,7 +282,7 @@ def test_the_secrets_are_what_their_owner_reads(fuzzer: Fuzzer) -> None:
 
 
 def test_two_clients_at_once_hear_each_of_their_own(world: FuzzedWorld) -> None:
-    def read(number: int) -> tuple[str, str, str, str]:
+    def read(number: int) -> tuple[str, str, str, str | None]:
         caller, client = (("reader", ACME), ("globex", GLOBEX))[number % 2]
         name = PORTFOLIOS[client][number % 4 // 2]
         told = Fuzzer(world).read("GET /portfolios/{entity_id}/performance", caller, name).json()
@@ -290,4 +290,6 @@ def test_two_clients_at_once_hear_each_of_their_own(world: FuzzedWorld) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         heard = list(pool.map(read, range(80)))
-    assert [(name, client) for name, client, *_ in heard] == [(name, client) for *_, name, client in heard]
+    assert [name for name, *_ in heard] == [name for *_, name, _ in heard]
+    # What the platform has calculated from data of its own, in a test before this one, is of no client.
+    assert all(told in {client, None} for _, client, _, told in heard)

@@ -14,7 +14,7 @@ import pytest
 from tests.workflow.test_cli import EXAMPLES, PERFCALC, SECONDS, perfcalc
 from workflows.local import sharing
 
-pytestmark = pytest.mark.xdist_group("cli")
+pytestmark = pytest.mark.xdist_group("watch")
 
 
 @contextmanager
@@ -98,6 +98,7 @@ def test_a_run_is_watched_from_another_process_to_its_end(tmp_path: Path) -> Non
     assert len(lines) == len(set(lines)), "nothing is told twice, though the process that ran it has ended meanwhile"
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_watching_and_not_the_run(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     run: list[str | Path] = [PERFCALC, "run", request(tmp_path, 100), "--json", "--data-dir", data_dir]
@@ -133,6 +134,7 @@ def test_what_was_run_is_read_while_another_process_holds_the_data_directory(ran
     assert not (ran / sharing.FILE).exists()
 
 
+@pytest.mark.slow
 def test_a_world_without_a_server_for_its_tables_is_read_too(
     ran: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +150,7 @@ def test_a_world_without_a_server_for_its_tables_is_read_too(
         assert perfcalc("results", "first-steps", "--json", data_dir=data_dir).stdout == alone
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_has_left_is_no_world(ran: Path) -> None:
     with holding(ran) as process:
         process.kill()

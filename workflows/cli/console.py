@@ -90,7 +90,7 @@ def console(
         with closing(files), closing(results), ConsoleServer(shown, port=console_port, host=host) as server:
             for line in world.describe():
                 err.print(line, style="dim")
-            out.print(f"The console is at {server.url} until Ctrl-C")
+            out.print(f"The console is at {server.url} until Ctrl-C", soft_wrap=True)
             if browser:
                 open_browser(server.url_for_once())  # its command line can be seen by every user of the machine
             threading.Event().wait()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from logging import StreamHandler
@@ -49,8 +50,9 @@ from workflows.registry import (
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-STATE_MACHINE_ARN: Final = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{CALCULATION}"
-FLEET_ARN: Final = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{FLEET}"
+_MACHINES: Final = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine"
+STATE_MACHINE_ARN: Final = f"{_MACHINES}:{CALCULATION}"
+FLEET_ARN: Final = f"{_MACHINES}:{FLEET}"
 TABLE: Final = "performance-metrics"
 ENTITIES: Final = "performance-entities"
 CACHE: Final = "performance-cache"
@@ -252,7 +254,6 @@ class LocalRuntime:
         archive = ExecutionArchive(self._data_dir / "executions")
         archive.recover()
         archived = ArchivedExecutions(engine.session, archive, engine.events)
-        client = boto3.client("stepfunctions")
         values = {
             **{name: function_arn(name) for name in TASKS},
             BACKFILL_QUEUE: self.backfill_queue_url,
@@ -261,10 +262,26 @@ class LocalRuntime:
         }
         # Before a store closes: an invocation that was let run may still write.
         stack.callback(self.host.wait_idle, _STOP_SECONDS)
-        for name in STATE_MACHINES:
-            definition = render(name, {placeholder: values[placeholder] for placeholder in PLACEHOLDERS[name]})
-            arn = engine.create_state_machine(client, name, definition)
+        definitions = {
+            f"{_MACHINES}:{name}": (name, render(name, {each: values[each] for each in PLACEHOLDERS[name]}))
+            for name in STATE_MACHINES
+        }
+        made: set[str] = set()
+        making = threading.RLock()
+
+        def make(params: Mapping[str, Any], **_: object) -> None:
+            """Make a state machine when it is first asked for: its definition takes half a second to be parsed."""
+            arn = json.loads(params["body"])["stateMachineArn"]
+            with making:
+                if arn in definitions and arn not in made:
+                    made.add(arn)
+                    assert engine.create_state_machine(client, *definitions[arn]) == arn
+
+        for operation in ("StartExecution", "DescribeStateMachine"):
+            engine.session.events.register_first(f"before-call.sfn.{operation}", make)
+        for arn in definitions:
             stack.callback(archived.close, arn, timeout=_STOP_SECONDS, wake=engine.end_waits)
+        client = boto3.client("stepfunctions")
         self.executions = ExecutionClient(client, STATE_MACHINE_ARN, poll_seconds=_POLL_SECONDS)
         self.fleet = ExecutionClient(client, FLEET_ARN, poll_seconds=_POLL_SECONDS)
 
