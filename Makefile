@@ -18,7 +18,7 @@ export OPENBLAS_NUM_THREADS := 1
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is %d.%d" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
@@ -58,6 +58,10 @@ books: setup $(BOOKS) ## load the example books and calculate a night over them
 .PHONY: serve
 serve: setup ## serve the API on this machine, the authorizer in front
 	$(BIN)/perfcalc serve
+
+.PHONY: console
+console: setup ## open the console: executions and results on this machine
+	$(BIN)/perfcalc console
 
 .PHONY: openapi
 openapi: .venv/installed ## write docs/openapi.json anew

@@ -195,6 +195,7 @@ def test_a_manifest_is_a_fleet_run_and_its_failures_are_one_again(tmp_path: Path
     assert "nobody" in page.read_text()
 
 
+@pytest.mark.slow
 def test_a_request_that_names_a_manifest_is_a_fleet_run(tmp_path: Path) -> None:
     document = {"manifest": {"source": manifest(tmp_path).name}, "time_periods": ["ITD"], "batch_size": 1}
     request = tmp_path / "request.json"
@@ -243,6 +244,7 @@ def test_a_wrong_fleet_request_starts_nothing(tmp_path: Path) -> None:
     assert (wrong.returncode, wrong.stderr.splitlines()[-1]) == (2, "$.batch_size: must be at least 1")
 
 
+@pytest.mark.slow
 def test_a_night_over_empty_books_and_again(tmp_path: Path) -> None:
     night = ("nightly", "--date", "2024-04-02", "--entity-type", "portfolio")
     first = perfcalc(*night, data_dir=tmp_path / "data")

@@ -63,6 +63,7 @@ def test_a_run_that_is_over_is_told_in_one_line_with_the_exit_code_of_the_run(ra
     assert done.stdout.splitlines()[-1].startswith(f"SUCCEEDED {succeeded}: 1 calculated, 0 failed, in ")
 
 
+@pytest.mark.slow
 def test_without_a_name_it_is_the_newest_and_the_failed_step_is_named(ran: Path) -> None:
     done = perfcalc("watch", data_dir=ran)
     last = done.stdout.splitlines()[-1]
