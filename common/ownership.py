@@ -9,7 +9,7 @@ from typing import NamedTuple
 from common.access import Buckets, Scope
 from common.errors import Fault
 from common.models.books import BookEntityType, Entity, EntityKey
-from common.models.request import CalculationRequest, PortfolioInput
+from common.models.request import BenchmarkInput, CalculationRequest, PortfolioInput
 from common.models.sources import Source
 from common.stores.ports import Books
 
@@ -33,9 +33,14 @@ def files(request: CalculationRequest) -> list[FileReference]:
     found = files_of(request.portfolios) if isinstance(request.portfolios, list) else []
     if isinstance(request.portfolios, Source):
         found.append(FileReference("$.portfolios", request.portfolios))
-    if request.benchmark and isinstance(request.benchmark.valuations, Source):
-        found.append(FileReference("$.benchmark.valuations", request.benchmark.valuations))
-    return found
+    return found + benchmark_files(request.benchmark)
+
+
+def benchmark_files(benchmark: BenchmarkInput | None) -> list[FileReference]:
+    """Return the file that the benchmark of a request refers to, if it refers to one."""
+    if benchmark is None or not isinstance(benchmark.valuations, Source):
+        return []
+    return [FileReference("$.benchmark.valuations", benchmark.valuations)]
 
 
 def files_of(portfolios: Sequence[PortfolioInput]) -> list[FileReference]:
@@ -76,13 +81,11 @@ def portfolios_named(portfolios: Sequence[PortfolioInput]) -> list[Place]:
     ]
 
 
-def benchmark_named(request: CalculationRequest) -> list[Place]:
+def benchmark_named(benchmark: BenchmarkInput | None) -> list[Place]:
     """Return the benchmark of the books that a request names, if it names one."""
-    if request.benchmark is None or request.benchmark.valuations is not None:
+    if benchmark is None or benchmark.valuations is not None:
         return []
-    return [
-        Place("$.benchmark.benchmark_id", EntityKey(BookEntityType.BENCHMARK, request.benchmark.benchmark_id)),
-    ]
+    return [Place("$.benchmark.benchmark_id", EntityKey(BookEntityType.BENCHMARK, benchmark.benchmark_id))]
 
 
 def look_up(

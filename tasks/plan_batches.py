@@ -17,7 +17,7 @@ from common.models.request import EntityReference, PortfolioInput
 from common.models.rows import UnreadableFileError
 from common.models.sources import Source, SourceFormat
 from common.observability import logger
-from common.ownership import FileReference, Place, files_of, look_up, unreadable
+from common.ownership import FileReference, Place, benchmark_files, benchmark_named, files_of, look_up, unreadable
 from common.stores.dynamodb_books import book_store
 from common.stores.ports import Books, PayloadStore
 from common.stores.s3 import payload_store
@@ -179,14 +179,10 @@ def _benchmark(
     """Return the benchmark as every batch names it: its levels are put on S3 once."""
     if request.benchmark is None:
         return {}
-    if request.benchmark.valuations is None:
-        named = EntityKey(BookEntityType.BENCHMARK, request.benchmark.benchmark_id)
-        if faults := look_up([Place("$.benchmark.benchmark_id", named)], books, scope.sees)[1]:
-            raise InvalidRequestError(faults)
-    elif isinstance(request.benchmark.valuations, Source):
-        reference = FileReference("$.benchmark.valuations", request.benchmark.valuations)
-        if faults := unreadable([reference], scope, buckets):
-            raise InvalidRequestError(faults)
+    wrong = unreadable(benchmark_files(request.benchmark), scope, buckets)
+    wrong += look_up(benchmark_named(request.benchmark), books, scope.sees)[1]
+    if wrong:
+        raise InvalidRequestError(wrong)
     benchmark: JsonObject = request.benchmark.model_dump(mode="json", exclude_none=True)
     if benchmark.get("valuations") and "source" not in benchmark["valuations"]:
         body = compact_json(benchmark["valuations"])

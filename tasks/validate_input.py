@@ -171,7 +171,7 @@ def _benchmark(
     if benchmark is None:
         return None
     if benchmark.valuations is None:
-        _, faults = look_up(benchmark_named(request), books, scope.sees)
+        _, faults = look_up(benchmark_named(request.benchmark), books, scope.sees)
         _refuse(faults)
         return {"benchmark_id": benchmark.benchmark_id}
     path = "$.benchmark.valuations"

@@ -10,9 +10,16 @@ from common.json_text import canonical_json
 # Step Functions: an execution's name. Some other characters are allowed, but CloudWatch Logs takes these alone.
 MAX_NAME_CHARACTERS: Final = 80
 _NOT_IN_A_NAME: Final = re.compile(r"[^0-9A-Za-z_-]+")
+_NOT_IN_AN_ID: Final = re.compile(r"[^0-9A-Za-z._-]+")
+_STEM_CHARACTERS: Final = 40
 _HASH_DIGITS: Final = 12
 # Leaves room for the number of a rerun, "-1234".
 _REQUEST_ID_CHARACTERS: Final = MAX_NAME_CHARACTERS - _HASH_DIGITS - 1 - 5
+
+
+def identifier_in(file_name: str) -> str:
+    """Return the name of a file without its ending, of characters an id may have; it may begin with any of them."""
+    return _NOT_IN_AN_ID.sub("-", file_name.rsplit(".", 1)[0])[:_STEM_CHARACTERS]
 
 
 def execution_name(request: Mapping[str, Any]) -> str:

@@ -53,22 +53,21 @@ class World(Readable, Protocol):
     def payload_bucket(self) -> str: ...  # noqa: D102 - see the class
 
 
-def machine_of(world: Readable, name: str) -> ExecutionClient:
-    """Return the executions among which one has this name or ARN: those of requests, or fleet runs.
+def find_execution(world: Readable, name: str) -> tuple[ExecutionClient, Execution]:
+    """Return the execution of this name or ARN, and among which it is: those of requests, or fleet runs.
 
     Raises
     ------
     ExecutionNotFoundError
-        Neither.
+        It is among neither.
     """
     if name.startswith("arn:"):
-        return world.fleet if world.fleet.has(name) else world.executions
+        machine = world.fleet if world.fleet.has(name) else world.executions
+        return machine, machine.describe(name)
     try:
-        world.executions.describe(name)
+        return world.executions, world.executions.describe(name)
     except ExecutionNotFoundError:
-        world.fleet.describe(name)
-        return world.fleet
-    return world.executions
+        return world.fleet, world.fleet.describe(name)
 
 
 def all_executions(world: Readable, limit: int | None = None) -> Iterator[Execution]:

@@ -1,11 +1,10 @@
 """The request of a fleet run: which portfolios, of any number, and how they are cut into batches."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from common.errors import InvalidRequestError
 from common.models.identifiers import ClientIdentifier
 from common.models.limits import (
     DEFAULT_BATCH_CONCURRENCY,
@@ -16,11 +15,14 @@ from common.models.limits import (
     MAX_CONCURRENT_BATCHES,
     MAX_PORTFOLIOS,
 )
-from common.models.request import BenchmarkInput, CalculationOptions, faults
+from common.models.request import BenchmarkInput, CalculationOptions
 from common.models.results import EntityType
-from common.models.sources import LOCAL_SOURCES, Source
+from common.models.sources import Source
 
 JsonObject = dict[str, Any]
+
+OF_A_FLEET: Final = frozenset({"manifest", "entity_types"})
+"""A request with one of these fields is a fleet run's."""
 
 
 def _distinct(types: list[EntityType]) -> list[EntityType]:
@@ -72,24 +74,3 @@ class FleetRequest(CalculationOptions):
             mode="json", exclude=own | {"tolerated_failure_percentage"}, exclude_none=True
         )
         return {**shared, "request_id": self.request_id or request_id}
-
-    @classmethod
-    def parse(cls, document: object, *, local_sources: bool = False) -> Self:
-        """Validate a request.
-
-        Parameters
-        ----------
-        document
-            The parsed JSON.
-        local_sources
-            Whether references may name files of this machine.
-
-        Raises
-        ------
-        InvalidRequestError
-            With every fault and its JSON path.
-        """
-        try:
-            return cls.model_validate(document, context={LOCAL_SOURCES: local_sources})
-        except ValidationError as error:
-            raise InvalidRequestError(faults(error)) from None

@@ -110,6 +110,35 @@ class CalculationOptions(StrictModel):
                 )
         return self
 
+    @classmethod
+    def parse(cls, document: object, *, local_sources: bool = False) -> Self:
+        """Validate a request.
+
+        Parameters
+        ----------
+        document
+            The parsed JSON.
+        local_sources
+            Whether references may name files of this machine.
+
+        Raises
+        ------
+        InvalidRequestError
+            With every fault and its JSON path.
+        """
+        try:
+            request = cls.model_validate(document, context={LOCAL_SOURCES: local_sources})
+        except ValidationError as error:
+            raise InvalidRequestError([*faults(error), *cls._also_wrong(document)]) from None
+        if wrong := cls._also_wrong(document):
+            raise InvalidRequestError(wrong)
+        return request
+
+    @classmethod
+    def _also_wrong(cls, document: object) -> list[Fault]:  # noqa: ARG003 - requests that override it look at it
+        """Return the faults of a document that no field of it shows."""
+        return []
+
     def periods(self, as_of: date) -> list[Period]:
         """Return the periods asked for, as of a date."""
         found = []
@@ -215,28 +244,8 @@ class CalculationRequest(CalculationOptions):
         return self.entities
 
     @classmethod
-    def parse(cls, document: object, *, local_sources: bool = False) -> Self:
-        """Validate a request.
-
-        Parameters
-        ----------
-        document
-            The parsed JSON.
-        local_sources
-            Whether references may name files of this machine.
-
-        Raises
-        ------
-        InvalidRequestError
-            With every fault and its JSON path.
-        """
-        try:
-            request = cls.model_validate(document, context={LOCAL_SOURCES: local_sources})
-        except ValidationError as error:
-            raise InvalidRequestError([*faults(error), *duplicate_ids(document)]) from None
-        if twice := duplicate_ids(document):
-            raise InvalidRequestError(twice)
-        return request
+    def _also_wrong(cls, document: object) -> list[Fault]:
+        return duplicate_ids(document)
 
 
 def parse_portfolios(documents: list[Any], path: str) -> list[PortfolioInput]:

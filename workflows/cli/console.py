@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from common.errors import Fault, InvalidRequestError
-from common.models.fleet import FleetRequest
+from common.models.fleet import OF_A_FLEET, FleetRequest
 from common.models.request import CalculationRequest
 from workflows.cli.app import (
     DEFAULT_DATA_DIR,
@@ -23,7 +23,6 @@ from workflows.cli.app import (
     place,
     settings,
 )
-from workflows.cli.fleet import OF_A_FLEET
 from workflows.cli.fleet_files import KeptFleetFiles, StagedFleetFiles
 from workflows.staging import check, check_fleet, lighten, stage, stage_fleet
 

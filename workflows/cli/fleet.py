@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 JsonObject = dict[str, Any]
 
-OF_A_FLEET: Final = frozenset({"manifest", "entity_types"})
-"""A request with one of these is a fleet run's."""
-
 _FAILURES_TOLD: Final = 20
 _ROWS_READ: Final = 100
 _FILES: Final = ("failures", "results")

@@ -22,7 +22,7 @@ from workflows.cli.app import (
 )
 from workflows.cli.report import execution_json, only_periods
 from workflows.wording import in_order
-from workflows.world import all_executions, machine_of
+from workflows.world import all_executions, find_execution
 
 
 @app.command(epilog="Examples:\n\nperfcalc history\n\nperfcalc history market-2022-12-28-0123456789ab")
@@ -43,8 +43,8 @@ def history(
             else:
                 out.print("No executions yet: start one with `perfcalc run examples/single.json`.")
             return
-        machine = machine_of(world, execution)
-        described, events = machine.describe(execution), machine.history(execution)
+        machine, described = find_execution(world, execution)
+        events = machine.history(execution)
     if as_json:
         print_json({"execution": execution_json(described), "events": [plain(event) for event in events]})
         return

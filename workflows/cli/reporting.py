@@ -15,7 +15,7 @@ from workflows.cli.fleet import ended_fleet, fleet_failures, fleet_rows
 from workflows.cli.report import report_of
 from workflows.cli.run import read_request
 from workflows.executions import Execution, ExecutionNotFoundError
-from workflows.world import all_executions, machine_of
+from workflows.world import all_executions, find_execution
 
 if TYPE_CHECKING:
     from workflows.reporting.page import Page
@@ -150,8 +150,7 @@ def _ended(world: "Readable", name: str | None) -> tuple[Execution, bool]:
         if last is None:
             raise ExecutionNotFoundError("no execution has ended yet")
         name = last.arn
-    machine = machine_of(world, name)
-    execution = machine.describe(name)
+    machine, execution = find_execution(world, name)
     if not execution.finished:
         raise ExecutionNotFoundError(f"execution {execution.name} still runs")
     return execution, machine is world.fleet

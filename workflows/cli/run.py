@@ -1,7 +1,6 @@
 """`perfcalc run`: a request from a file, calculated."""
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from common.errors import Fault, InvalidRequestError
+from common.models.fleet import OF_A_FLEET
 from common.models.limits import MAX_CONCURRENCY
 from common.models.sources import SourceFormat, format_of
 from workflows.cli.app import (
@@ -22,17 +22,15 @@ from workflows.cli.app import (
     print_json,
     settings,
 )
-from workflows.cli.fleet import OF_A_FLEET, fleet_report, print_fleet
+from workflows.cli.fleet import fleet_report, print_fleet
 from workflows.cli.report import follow, print_report, report_of
+from workflows.execution_names import identifier_in
 from workflows.staging import check, check_fleet, stage, stage_fleet
 
 if TYPE_CHECKING:
     from workflows.world import World
 
 LARGEST_REQUEST_BYTES = 64 * 1024 * 1024
-
-_STEM_CHARACTERS = 40
-_NOT_IN_AN_ID = re.compile(r"[^0-9A-Za-z._-]+")
 
 
 @app.command(
@@ -62,9 +60,8 @@ def run(
         document.setdefault("max_price_age_days", chosen.max_price_age_days)
         if max_concurrency is not None:
             document["max_concurrency"] = max_concurrency
-    if isinstance(document, dict) and document.keys() & OF_A_FLEET:
-        _run_fleet(check_fleet(document, base), base, data_dir, as_json=as_json)
-    if isinstance(document, dict):
+        if document.keys() & OF_A_FLEET:
+            _run_fleet(check_fleet(document, base), base, data_dir, as_json=as_json)
         document.setdefault("max_concurrency", chosen.max_concurrency)
     # A wrong request is told before anything is started or written.
     checked = check(document, base)
@@ -107,7 +104,7 @@ def _manifest(path: Path) -> tuple[Any, Path] | None:
     kind = format_of(path.name)
     if kind is None or kind is SourceFormat.JSON:
         return None
-    request_id = _NOT_IN_AN_ID.sub("-", path.stem)[:_STEM_CHARACTERS].strip("-._") or "manifest"
+    request_id = identifier_in(path.name).strip("-._") or "manifest"
     return {"request_id": request_id, "manifest": {"source": path.name}}, path.resolve().parent
 
 

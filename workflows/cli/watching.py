@@ -33,7 +33,7 @@ from workflows.deployed import OwnerGoneError
 from workflows.execution_history import Unhurried
 from workflows.executions import Execution, ExecutionClient
 from workflows.watching import Failure, Iterations, Step, StepStatus, Verdict, WatchedRun
-from workflows.world import all_executions, machine_of
+from workflows.world import all_executions, find_execution
 
 # Two calls each time, of which Step Functions allows some fifteen a second to all of an account.
 POLL_SECONDS = 1.0
@@ -96,7 +96,8 @@ def _followed(name: str | None, watched: WatchedRun, show: Show, data_dir: Path)
                     if newest is None:
                         return None
                     name = newest.name
-                return follow(machine_of(world, name), name, watched, show, seconds=_poll_seconds())
+                executions, _ = find_execution(world, name)
+                return follow(executions, name, watched, show, seconds=_poll_seconds())
         except OwnerGoneError:
             # The process that ran it has ended: what it left is there to be read, or somebody else has it open.
             time.sleep(LOCAL_POLL_SECONDS)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from contextlib import closing
 from itertools import islice
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from common.access import MANIFESTS, Buckets
 from common.config import ExecutionSettings, FleetSettings, PayloadSettings
 from common.errors import Fault, InputNotFoundError, InvalidPortfolioError, InvalidRequestError
-from common.models.fleet import FleetRequest
+from common.models.fleet import OF_A_FLEET, FleetRequest
 from common.models.identifiers import ClientIdentifier
 from common.models.limits import INVOCATION_BYTES, MAX_PORTFOLIOS
 from common.models.manifests import ManifestEntry, read_manifest
@@ -24,6 +23,7 @@ from common.observability import logger
 from common.stores.botocore_errors import typed_errors
 from common.stores.ports import JsonObject, PayloadStore
 from common.stores.s3 import payload_store
+from workflows.execution_names import identifier_in
 from workflows.executions import ExecutionClient, ExecutionConflictError, execution_client
 from workflows.registry import CALCULATION, FLEET
 from workflows.staging import lighten
@@ -32,10 +32,6 @@ REJECTED: Final = "rejected"
 """Folder of the payload bucket that says why a manifest started nothing; below it the manifest's own key."""
 
 _HASH_DIGITS: Final = 24
-_STEM_CHARACTERS: Final = 40
-_NOT_IN_AN_ID: Final = re.compile(r"[^0-9A-Za-z._-]+")
-# A request with one of these is a fleet run's.
-_OF_A_FLEET: Final = frozenset({"manifest", "entity_types"})
 _client_id: TypeAdapter[str] = TypeAdapter(ClientIdentifier)
 
 
@@ -149,9 +145,8 @@ def _request(event: ObjectCreated, client_id: str, name: str, payloads: PayloadS
         document = {"portfolios": {"source": event.uri}}
     if document.get("client_id", client_id) != client_id:
         raise InvalidRequestError([Fault("$.client_id", f"there is no client {document['client_id']}")])
-    stem = _NOT_IN_AN_ID.sub("-", name.rsplit(".", 1)[0])[:_STEM_CHARACTERS]
-    document = {"request_id": stem, **document, "client_id": client_id}
-    if document.keys() & _OF_A_FLEET:
+    document = {"request_id": identifier_in(name), **document, "client_id": client_id}
+    if document.keys() & OF_A_FLEET:
         return FLEET, FleetRequest.parse(document).model_dump(mode="json", exclude_none=True)
     return CALCULATION, CalculationRequest.parse(document).model_dump(mode="json", exclude_none=True)
 
@@ -177,10 +172,12 @@ def _is_long(uri: str, payloads: PayloadStore) -> bool:
     """
     try:
         with closing(payloads.open_uri(uri)) as file:
-            entries = list(islice(read_manifest(file, Source(source=uri)), MAX_PORTFOLIOS + 1))
+            count, by_id = 0, False
+            for each in islice(read_manifest(file, Source(source=uri)), MAX_PORTFOLIOS + 1):
+                count += 1
+                by_id = by_id or (isinstance(each, ManifestEntry) and isinstance(each.content, EntityReference))
     except InputNotFoundError as error:
         raise InvalidRequestError([Fault("$", str(error))]) from None
     except UnreadableFileError:
         return False
-    by_id = any(isinstance(each, ManifestEntry) and isinstance(each.content, EntityReference) for each in entries)
-    return by_id or len(entries) > MAX_PORTFOLIOS
+    return by_id or count > MAX_PORTFOLIOS

@@ -118,7 +118,7 @@ def _refuse_missing(request: CalculationRequest, services: ApiServices) -> None:
     faults = unreadable(files(request), scope, services.buckets)
     if request.client_id is not None:
         faults += look_up(named(request), services.books, scope.owns)[1]
-    faults += look_up(benchmark_named(request), services.books, scope.sees)[1]
+    faults += look_up(benchmark_named(request.benchmark), services.books, scope.sees)[1]
     if faults:
         raise missing(faults)
 
