@@ -178,9 +178,9 @@ def stage_outputs(session: "boto3.Session", stack: str) -> StageOutputs:
 def open_stage(session: "boto3.Session", stack: str) -> DeployedWorld:
     """Return the stage of the stacks whose names begin with `stack`; errors are those of `stage_outputs`."""
     from common.stores.dynamodb import DynamoDBResultStore  # noqa: PLC0415 - with boto3
-    from common.stores.dynamodb_books import DynamoDBBooks  # noqa: PLC0415
-    from common.stores.s3 import S3PayloadStore  # noqa: PLC0415
-    from common.stores.timestream import TimestreamReader  # noqa: PLC0415
+    from common.stores.dynamodb_books import DynamoDBBooks  # noqa: PLC0415 - as above
+    from common.stores.s3 import S3PayloadStore  # noqa: PLC0415 - as above
+    from common.stores.timestream import TimestreamReader  # noqa: PLC0415 - as above
 
     outputs = stage_outputs(session, stack)
     config = _config(PATIENCE)
@@ -204,8 +204,8 @@ def open_stage(session: "boto3.Session", stack: str) -> DeployedWorld:
 def attach(announced: Announcement) -> RemoteWorld:
     """Return the world that another process of this machine has announced; `understood` tells when it has gone."""
     from common.stores.dynamodb import DynamoDBResultStore  # noqa: PLC0415 - with boto3
-    from common.stores.dynamodb_books import DynamoDBBooks  # noqa: PLC0415
-    from common.stores.timestream import TimestreamReader  # noqa: PLC0415
+    from common.stores.dynamodb_books import DynamoDBBooks  # noqa: PLC0415 - as above
+    from common.stores.timestream import TimestreamReader  # noqa: PLC0415 - as above
 
     session = _session_without_configuration(announced.region)
     token = announced.token.get_secret_value()
@@ -333,7 +333,7 @@ def _config(patience: Patience, proxies: Mapping[str, str] | None = None) -> "Co
 def _session_without_configuration(region: str) -> "boto3.Session":
     """Return a session that the AWS configuration of whoever runs this says nothing about: no profile, no endpoint."""
     import boto3  # noqa: PLC0415 - see aws_session
-    import botocore.session  # noqa: PLC0415
+    import botocore.session  # noqa: PLC0415 - as above
 
     session = botocore.session.Session(
         session_vars={

@@ -38,7 +38,7 @@ def aws_client(service: str, endpoint: str | None, patience: Patience, *, connec
         How many calls it makes at a time.
     """
     import boto3  # noqa: PLC0415 - a fifth of a second that a test with a fake need not pay
-    from botocore.config import Config  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415 - as above
 
     config = Config(
         retries={"mode": "standard", "total_max_attempts": patience.attempts},

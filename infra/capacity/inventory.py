@@ -56,7 +56,7 @@ def synthesised(settings: StageSettings) -> list[Template]:
     """Return the templates of a stage, its packages not built. Takes some ten seconds, and Node."""
     from aws_cdk import App  # noqa: PLC0415 - starts Node
 
-    from infra.app import build  # noqa: PLC0415
+    from infra.app import build  # noqa: PLC0415 - as above
 
     context = json.loads((_ROOT / "cdk.json").read_text("utf-8"))["context"]
     with TemporaryDirectory() as directory:

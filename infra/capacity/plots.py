@@ -25,7 +25,7 @@ _POINTS: Final = 60
 def draw(found: Study, directory: Path) -> list[Path]:
     """Draw all figures; return their files. The same study makes the same files."""
     import matplotlib  # noqa: PLC0415 - takes a second, and only this needs it
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415 - as above
 
     figures: dict[str, tuple[tuple[float, float], int, Callable[..., None]]] = {
         "cost-by-design": ((8.0, 3.6), 1, _designs),

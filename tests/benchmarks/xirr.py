@@ -29,7 +29,7 @@ def cases() -> Iterator[Case]:
     """Yield one rate against each of the others, and many against a loop."""
     try:
         from pyxirr import xirr as in_rust  # noqa: PLC0415 - `make bench` alone installs these two
-        from scipy.optimize import brentq  # noqa: PLC0415
+        from scipy.optimize import brentq  # noqa: PLC0415 - as above
     except ImportError as error:
         raise NotInstalledError(f"{error.name} is not installed: make bench") from None
 

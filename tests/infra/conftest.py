@@ -78,7 +78,7 @@ def context() -> dict[str, object]:
 def _synthesise(settings: StageSettings, directory: Path) -> Synthesis:
     from aws_cdk import App  # noqa: PLC0415 - starts Node
 
-    from infra.app import build  # noqa: PLC0415
+    from infra.app import build  # noqa: PLC0415 - as above
 
     app = App(context=context(), outdir=str(directory))
     build(app, settings)

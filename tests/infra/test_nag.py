@@ -21,7 +21,7 @@ def test_cdk_nag_finds_nothing_that_is_not_acknowledged(synthesis: Synthesis) ->
 def test_cdk_nag_is_asked(dev: Synthesis) -> None:
     from aws_cdk import App, Stack, aws_sqs  # noqa: PLC0415 - starts Node
 
-    from infra.app import check  # noqa: PLC0415
+    from infra.app import check  # noqa: PLC0415 - as above
 
     app = App()
     aws_sqs.Queue(Stack(app, "Stack"), "OverPlainHttp")

@@ -328,7 +328,7 @@ PROTECTED = [route for route in ROUTES if route.role is not None]
 
 @pytest.mark.parametrize("caller", ["anonymous", "forged"])
 def test_without_a_token_there_is_nothing(callers: Callable[..., Api], caller: str) -> None:
-    api: Api = callers.anonymous if caller == "anonymous" else Api(callers.anonymous._url, "a.b.c")  # type: ignore[attr-defined]
+    api: Api = callers.anonymous if caller == "anonymous" else Api(callers.anonymous._url, "a.b.c")  # type: ignore[attr-defined]  # a test of ours knows the client
     for route in PROTECTED:
         assert api(route.method, _filled(route.path), {} if route.method == "POST" else None)[0] == 401
     assert api("GET", "/health")[0] == 200

@@ -57,10 +57,10 @@ def console(
     """
     with _opened(data_dir) as world:
         # With flask, which no other command needs.
-        from workflows.console.console import Console  # noqa: PLC0415
-        from workflows.console.references import state_machines  # noqa: PLC0415
-        from workflows.console.results import StoredResults  # noqa: PLC0415
-        from workflows.console.server import ConsoleServer  # noqa: PLC0415
+        from workflows.console.console import Console  # noqa: PLC0415 - as above
+        from workflows.console.references import state_machines  # noqa: PLC0415 - as above
+        from workflows.console.results import StoredResults  # noqa: PLC0415 - as above
+        from workflows.console.server import ConsoleServer  # noqa: PLC0415 - as above
 
         startable = startable_world(world)
         files: KeptFleetFiles | StagedFleetFiles

@@ -34,7 +34,7 @@ def token(
         raise typer.BadParameter(f"is missing, which only --role {Role.ADMIN} may do without", param_hint="--client")
     # The world is not opened: it may be, by a `perfcalc serve` that holds its lock.
     from workflows.local import development_key as local  # noqa: PLC0415 - PyJWT takes a quarter of a second to import
-    from workflows.triggers.tokens import RefusedTokenError, SigningKey, verify  # noqa: PLC0415
+    from workflows.triggers.tokens import RefusedTokenError, SigningKey, verify  # noqa: PLC0415 - as above
 
     chosen = settings()
     issuer, audience = chosen.jwt_issuer, chosen.jwt_audience

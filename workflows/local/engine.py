@@ -166,7 +166,7 @@ class _EngineSession(boto3.Session):
 
     def client(self, service_name: str, region_name: str | None = None, **options: Any) -> Any:  # type: ignore[override]  # the base has an overload for every service
         if service_name != "lambda":
-            return super().client(service_name, region_name, **options)  # type: ignore[call-overload]
+            return super().client(service_name, region_name, **options)  # type: ignore[call-overload]  # any service
         with self._lock:
             if region_name not in self._lambda:
                 self._lambda[region_name] = super().client("lambda", region_name, **options)

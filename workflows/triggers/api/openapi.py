@@ -46,7 +46,7 @@ _NOT_OURS: Final = ("HTTPValidationError", "ResponseValidationError", "Validatio
 def _configure(app: APIGatewayRestResolver) -> None:
     """Tell the routes what their document says besides them."""
     # A third of all that the function would import, and no other request needs it.
-    from aws_lambda_powertools.event_handler.openapi.models import (  # noqa: PLC0415
+    from aws_lambda_powertools.event_handler.openapi.models import (  # noqa: PLC0415 - as above
         HTTPBearer,
         License,
         Server,
