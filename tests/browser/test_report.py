@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.unit.reporting_world import request
 from tests.unit.test_presentation import row
-from workflows.reporting import compare, fleet, portfolio
+from workflows.reporting import compare, fleet, page, portfolio
 from workflows.reporting.rendering import png
 from workflows.reporting.sources import from_request
 from workflows.reporting.theme import ROLES
@@ -32,9 +32,9 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     rows = [row(f"p{index}", warnings=["empty_account"]) for index in range(40)]
     failure = {"entity_type": "portfolio", "entity_id": NAME, "error": "InvalidPortfolioError", "message": NAME}
     documents = {
-        "portfolio": portfolio.portfolio_document(found[0]),
-        "compare": compare.comparison_document(found),
-        "fleet": fleet.fleet_document(fleet.summarise(rows, [failure]), NAME, "PARTIAL"),
+        "portfolio": page.document(portfolio.build(found[0])),
+        "compare": page.document(compare.build(found)),
+        "fleet": page.document(fleet.build(fleet.summarise(rows, [failure]), NAME, "PARTIAL")),
     }
     for kind, document in documents.items():
         (place / f"{kind}.html").write_text(document)

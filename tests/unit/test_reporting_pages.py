@@ -35,15 +35,15 @@ def subjects(*names: str, **more: Any) -> list[Subject]:
 
 def fleet_document(name: str) -> str:
     rows = [row(f"{name}{index}", warnings=["empty_account"]) for index in range(30)]
-    return fleet.fleet_document(fleet.summarise(rows, FLEET_FAILURES), name, "PARTIAL")
+    return page.document(fleet.build(fleet.summarise(rows, FLEET_FAILURES), name, "PARTIAL"))
 
 
 DOCUMENTS: dict[str, Callable[[str], str]] = {
-    "portfolio": lambda name: portfolio.portfolio_document(subjects(name)[0]),
-    "stored numbers alone": lambda name: portfolio.portfolio_document(
-        Subject(row(name, **CONVENTIONS, request_id=name, benchmark_id=name), True, None, (name,))
+    "portfolio": lambda name: page.document(portfolio.build(subjects(name)[0])),
+    "stored numbers alone": lambda name: page.document(
+        portfolio.build(Subject(row(name, **CONVENTIONS, request_id=name, benchmark_id=name), True, None, (name,)))
     ),
-    "compared": lambda name: compare.comparison_document(subjects(name, "other")),
+    "compared": lambda name: page.document(compare.build(subjects(name, "other"))),
     "fleet": fleet_document,
 }
 
@@ -129,7 +129,7 @@ def test_charts_have_roles_for_colours_and_no_colour_of_their_own(document: str)
 
 
 def test_files_to_download_are_csv_that_no_spreadsheet_takes_for_a_formula() -> None:
-    parsed = Parsed(portfolio.portfolio_document(subjects("=1+1")[0]))
+    parsed = Parsed(page.document(portfolio.build(subjects("=1+1")[0])))
     links = [each for each in parsed.all("a") if "download" in each]
     assert len(links) >= 6
     for link in links:
@@ -142,7 +142,7 @@ def test_files_to_download_are_csv_that_no_spreadsheet_takes_for_a_formula() -> 
 
 def test_a_missing_figure_is_explained_in_words_where_it_is_missing() -> None:
     (found,) = subjects("young", count=40)
-    parsed = Parsed(portfolio.portfolio_document(found))
+    parsed = Parsed(page.document(portfolio.build(found)))
     marks = [each for each in parsed.all("a") if each["href"].startswith("#reason-")]
     missing = sum(name in period["undefined"] for period in found.row["periods"].values() for name in METRICS)
     assert len(marks) == missing > 0
@@ -154,8 +154,8 @@ def test_a_missing_figure_is_explained_in_words_where_it_is_missing() -> None:
 def test_warnings_and_conventions_are_told_in_words() -> None:
     found = subjects("p", flow_timing="end_of_day")[0]
     text = Parsed(
-        portfolio.portfolio_document(
-            Subject({**found.row, "warnings": ["empty_account"]}, False, found.record, found.notes)
+        page.document(
+            portfolio.build(Subject({**found.row, "warnings": ["empty_account"]}, False, found.record, found.notes))
         )
     ).text()
     assert "Nothing was invested in part of the period" in text
@@ -168,7 +168,7 @@ def test_a_row_without_a_benchmark_has_no_columns_of_dashes_for_it() -> None:
     document = request("p")
     del document["benchmark"]
     (found,) = from_request(document, Path(), [])
-    text = Parsed(portfolio.portfolio_document(found)).text()
+    text = Parsed(page.document(portfolio.build(found))).text()
     assert "Tracking error" not in text
     assert "Against the benchmark" not in text
 
@@ -191,7 +191,7 @@ def test_a_body_has_no_frame_of_its_own() -> None:
 def test_what_is_compared_says_where_conventions_differ() -> None:
     one, other = subjects("a", "b")
     differing = Subject({**other.row, "flow_timing": "start_of_day"}, False, other.record, other.notes)
-    text = Parsed(compare.comparison_document([one, differing])).text()
+    text = Parsed(page.document(compare.build([one, differing]))).text()
     assert "They are of different flow timings" in text
     assert "at the start of the day" in text
 
@@ -211,14 +211,14 @@ def test_a_comparison_starts_where_all_have_begun() -> None:
 
 def test_a_comparison_of_rows_alone_has_tables_and_says_why_there_is_no_chart() -> None:
     rows = [Subject(row(name, **CONVENTIONS), True, None, ("the numbers alone",)) for name in ("a", "b")]
-    parsed = Parsed(compare.comparison_document(rows))
+    parsed = Parsed(page.document(compare.build(rows)))
     assert parsed.specs() == []
     assert "the numbers alone" in parsed.text()
 
 
 def test_a_fleet_of_nothing_but_failures_is_a_page_too() -> None:
     summary = fleet.summarise([], FLEET_FAILURES * 300)
-    parsed = Parsed(fleet.fleet_document(summary, "night", "FAILED"))
+    parsed = Parsed(page.document(fleet.build(summary, "night", "FAILED")))
     assert parsed.specs() == []
     assert "Nothing was calculated" in parsed.text()
     assert "Of 300 failures the first 200 are told one by one." in parsed.text()

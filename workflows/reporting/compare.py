@@ -9,7 +9,7 @@ from common.calculations.types import DayArray, FloatArray
 from workflows.reporting import charts
 from workflows.reporting.analysis import Correlation, Record, monthly_correlation
 from workflows.reporting.figures import Figure, Grid, csv_download, file_stem, series_figure
-from workflows.reporting.page import Page, document, render
+from workflows.reporting.page import Page, render
 from workflows.reporting.portfolio import conventions
 from workflows.reporting.sources import Subject
 from workflows.reporting.theme import SERIES
@@ -22,16 +22,6 @@ _SIDE_BY_SIDE: Final = (
     *("twr", "annualized_twr", "mwr", "volatility", "downside_deviation", "max_drawdown", "var", "cvar"),
     *("sharpe_ratio", "sortino_ratio", "calmar_ratio", "excess_return", "beta", "alpha", "tracking_error"),
 )
-
-
-def comparison_page(subjects: Sequence[Subject]) -> str:
-    """Return the body of the page, for a frame that has the files of `assets`."""
-    return build(subjects).body
-
-
-def comparison_document(subjects: Sequence[Subject]) -> str:
-    """Return the page as one file that needs nothing else."""
-    return document(build(subjects))
 
 
 def build(subjects: Sequence[Subject]) -> Page:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from workflows.reporting import charts
 from workflows.reporting.figures import Figure, Grid, csv_download, file_stem
-from workflows.reporting.page import Page, document, render
+from workflows.reporting.page import Page, render
 from workflows.reporting.portfolio import Tile
 from workflows.reporting.sketch import Sketch
 from workflows.reporting.specs import PERCENT, RATIO
@@ -121,16 +121,6 @@ def summarise(rows: Iterable[JsonObject], failures: Iterable[JsonObject]) -> Fle
     for failure in failures:
         summary.add_failure(failure)
     return summary
-
-
-def fleet_page(summary: FleetSummary, run: str, status: str) -> str:
-    """Return the body of the page, for a frame that has the files of `assets`."""
-    return build(summary, run, status).body
-
-
-def fleet_document(summary: FleetSummary, run: str, status: str) -> str:
-    """Return the page as one file that needs nothing else."""
-    return document(build(summary, run, status))
 
 
 def build(summary: FleetSummary, run: str, status: str) -> Page:

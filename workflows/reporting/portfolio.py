@@ -19,7 +19,7 @@ from workflows.reporting.analysis import (
     underwater,
 )
 from workflows.reporting.figures import Download, Figure, Grid, csv_download, file_stem, series_figure
-from workflows.reporting.page import Page, document, render
+from workflows.reporting.page import Page, render
 from workflows.reporting.sources import Subject, longest
 from workflows.reporting.words import AGAINST_BENCHMARK, GROUPS, METHODS, TIMINGS, explained
 from workflows.wording import in_order, percent, ratio
@@ -60,11 +60,6 @@ class Tile(NamedTuple):
 def portfolio_page(subject: Subject) -> str:
     """Return the body of the page, for a frame that has the files of `assets`."""
     return build(subject).body
-
-
-def portfolio_document(subject: Subject) -> str:
-    """Return the page as one file that needs nothing else."""
-    return document(build(subject))
 
 
 def build(subject: Subject) -> Page:
