@@ -7,6 +7,7 @@ from functools import cache
 from math import ceil
 from typing import NamedTuple
 
+from common.models.limits import DEFAULT_BATCH_CONCURRENCY, DEFAULT_BATCH_SIZE
 from infra.capacity import prices, steps
 from infra.capacity.limits import INLINE_ITERATIONS
 from infra.capacity.prices import Price
@@ -42,7 +43,7 @@ class Children(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """How a run is cut.
+    """How a run is cut; as a request is that says nothing else.
 
     Attributes
     ----------
@@ -56,8 +57,8 @@ class Design:
     """
 
     children: Children = Children.EXPRESS
-    batch_size: int = 20
-    max_concurrency: int = 10
+    batch_size: int = DEFAULT_BATCH_SIZE
+    max_concurrency: int = DEFAULT_BATCH_CONCURRENCY
     log_executions: bool = True
 
     @property

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from common.models.limits import STATE_BUDGET_BYTES
 from infra.capacity.cost import (
     Children,
     Design,
@@ -19,11 +20,11 @@ from infra.capacity.inventory import Template, inventory
 from infra.capacity.prices import PRICES
 from infra.capacity.scenarios import RECOMMENDED, RECOMMENDED_WORKLOAD
 from infra.capacity.tables import Table, usd
-from infra.capacity.workload import Kind, Workload
+from infra.capacity.workload import LARGEST_OUTCOME_BYTES, Kind, Workload
 from infra.settings import STAGES
 
 MILLION: Final = 1_000_000
-BATCH_SIZES: Final = (5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200)
+BATCH_SIZES: Final = (4, 8, 12, 16, 20, 25, 30, 40, 50, 75, 100, 150, 200)
 SERVICES: Final = ("Step Functions", "Lambda", "DynamoDB", "Timestream", "S3", "CloudWatch", "X-Ray")
 
 # What the recommendations are compared with.
@@ -37,10 +38,10 @@ RECORD_AGE_HOURS: Final = 31
 def designs() -> Table:
     """Return what a million portfolios cost by design."""
     named = {
-        "Express batches of 20": RECOMMENDED,
+        f"Express batches of {RECOMMENDED.batch_size}": RECOMMENDED,
         "Express batches of 25": replace(RECOMMENDED, batch_size=25),
         "Express batches of 100": replace(RECOMMENDED, batch_size=100),
-        "Standard batches of 20": replace(RECOMMENDED, children=Children.STANDARD),
+        f"Standard batches of {RECOMMENDED.batch_size}": replace(RECOMMENDED, children=Children.STANDARD),
         "Standard batches of 100": replace(RECOMMENDED, children=Children.STANDARD, batch_size=100),
         "no fleet run: executions of 500": replace(RECOMMENDED, children=Children.PLAIN, batch_size=500),
         "no fleet run: one each": replace(RECOMMENDED, children=Children.PLAIN, batch_size=1),
@@ -69,10 +70,10 @@ def lines() -> Table:
 
 def savings() -> Table:
     """Return what each of the recommendations saves, one after the other."""
-    design, load = PLAINLY, PLAIN_WORKLOAD
+    design, load, fits = PLAINLY, PLAIN_WORKLOAD, RECOMMENDED.batch_size
     rows = [["Express batches of 25, shared cache, all events logged", usd(_million(design, load)), ""]]
     for what, design_of, load_of in (
-        ("batches of 20, whose results fit into the state", {"batch_size": 20}, {}),
+        (f"batches of {fits}, whose results fit into the state", {"batch_size": fits}, {}),
         ("no shared cache for a new night", {}, {"cache": False}),
         ("executions' log at level ERROR", {"log_executions": False}, {}),
     ):
@@ -116,6 +117,10 @@ def inline_batches() -> Table:
         for kind in Kind
         for periods in (1, 4, 8)
         for load in [Workload(kind=kind, periods=periods)]
+    ]
+    rows += [
+        [f"with nothing defined, {periods}", f"{size:,}", str(STATE_BUDGET_BYTES // size), "", "", ""]
+        for periods, size in LARGEST_OUTCOME_BYTES.items()
     ]
     return Table(
         "Sizes of results",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
-from common.models.limits import DEFAULT_BATCH_SIZE, DEFAULT_CONCURRENCY, DEFAULT_CONCURRENT_BATCHES
+from common.models.limits import DEFAULT_CONCURRENT_BATCHES
 from infra.capacity import limits
 from infra.capacity.cost import Children, Design
 from infra.capacity.workload import (
@@ -14,7 +14,7 @@ from infra.capacity.workload import (
 )
 from infra.settings import STAGES, StageSettings
 
-DEFAULT_DESIGN: Final = Design(batch_size=DEFAULT_BATCH_SIZE, max_concurrency=DEFAULT_CONCURRENCY)
+DEFAULT_DESIGN: Final = Design()
 """What a request gets that says nothing else."""
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from infra.capacity.cost import Children, by_service, run_lines
 from infra.capacity.cost_tables import BATCH_SIZES, MILLION, SERVICES
 from infra.capacity.scale_tables import Study
-from infra.capacity.scenarios import RECOMMENDED_WORKLOAD, cut, outcome_cost, recommended, simulated, warm
+from infra.capacity.scenarios import RECOMMENDED, RECOMMENDED_WORKLOAD, cut, outcome_cost, recommended, simulated, warm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,10 +63,10 @@ def _save(figure: "Figure", path: Path) -> list[Path]:
 def _designs(axes: "Axes") -> None:
     run = recommended(MILLION)
     named = {
-        "Express, batches of 20": cut(run, Children.EXPRESS, 20),
+        f"Express, batches of {RECOMMENDED.batch_size}": run,
         "Express, batches of 25": cut(run, Children.EXPRESS, 25),
         "Express, batches of 100": cut(run, Children.EXPRESS, 100),
-        "Standard, batches of 20": cut(run, Children.STANDARD, 20),
+        f"Standard, batches of {RECOMMENDED.batch_size}": cut(run, Children.STANDARD, RECOMMENDED.batch_size),
         "Standard, batches of 100": cut(run, Children.STANDARD, 100),
         "no fleet run, 500 an execution": cut(run, Children.PLAIN, 500),
     }

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from math import gcd
 from typing import Final, NamedTuple
 
-from infra.capacity.cost import Children, Design, run_lines, total
-from infra.capacity.fleet import Capacity, FleetRun
+from common.models.limits import DEFAULT_CONCURRENT_BATCHES
+from infra.capacity.cost import Children, run_lines, total
+from infra.capacity.fleet import DEFAULT_DESIGN, Capacity, FleetRun
 from infra.capacity.limits import FULL_CORE_MB
 from infra.capacity.outcome import Outcome
 from infra.capacity.simulation import simulate
@@ -18,8 +19,8 @@ SIZES: Final = (10_000, 1_000_000, 10_000_000)
 # As many at a time as CalculatePortfolio's reserved concurrency of prod, so that Lambda never throttles it. More
 # batches of fewer each are faster, since a batch spends most of its time elsewhere; 400 of one at a time are more than
 # a new table takes.
-RECOMMENDED_BATCHES: Final = 100
-RECOMMENDED: Final = Design(Children.EXPRESS, batch_size=20, max_concurrency=4, log_executions=False)
+RECOMMENDED_BATCHES: Final = DEFAULT_CONCURRENT_BATCHES
+RECOMMENDED: Final = replace(DEFAULT_DESIGN, log_executions=False)
 RECOMMENDED_CAPACITY: Final = replace(Capacity.of_stage(STAGES["prod"]), max_children=RECOMMENDED_BATCHES)
 RECOMMENDED_WORKLOAD: Final = Workload(cache=False)
 

@@ -76,6 +76,8 @@ ROWS: Final[Mapping[Kind, Mapping[int, Row]]] = MappingProxyType(
     }
 )
 """By the number of periods; those without a benchmark have the longer texts of what is undefined."""
+LARGEST_OUTCOME_BYTES: Final[Mapping[int, int]] = MappingProxyType({1: 2_518, 4: 7_611, 8: 14_401})
+"""By the number of periods, what CalculatePortfolio returns at most: nothing defined, and all ids of full length."""
 
 RECORD_BYTES: Final = 81
 """Of a record of the time series, by Timestream's rules, without what is common to its call."""

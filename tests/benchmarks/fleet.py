@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from common.models.limits import DEFAULT_BATCH_SIZE
 from workflows.local.runtime import LocalRuntime
 
 FEWER, MORE = 2_000, 20_000
@@ -26,7 +27,8 @@ def cases() -> Iterator[Table]:
     runs = [_in_a_process(count) for count in (FEWER, MORE, FEWER)]
     (fewer, more), again = runs[:2], runs[2]
     seconds = (fewer["seconds"] + again["seconds"]) / 2
-    table = Table("Portfolios", "Takes", "a portfolio", "Peak memory", title="Local fleet runs, in batches of 20")
+    title = f"Local fleet runs, in batches of {DEFAULT_BATCH_SIZE}"
+    table = Table("Portfolios", "Takes", "a portfolio", "Peak memory", title=title)
     for run in runs:
         each = f"{run['seconds'] / run['portfolios'] * 1000:.1f} ms"
         table.add_row(f"{run['portfolios']:,}", f"{run['seconds']:,.0f} s", each, f"{run['mebibytes']:,.0f} MiB")

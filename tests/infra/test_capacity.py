@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from common.access import Buckets
 from common.cache import CalculationCache
-from common.models.limits import STATE_BUDGET_BYTES
+from common.models.fleet import FleetRequest
+from common.models.limits import MAX_ID_CHARACTERS, STATE_BUDGET_BYTES
 from common.models.results import ResultRow, Run
 from common.stores.dynamodb import _item
 from common.stores.histories import BookReader
@@ -57,7 +58,6 @@ def books() -> InMemoryBooks:
 @cache
 def outcome(kind: Kind, periods: int) -> dict[str, Any]:
     """Calculate a portfolio of a kind as the workflow does."""
-    payloads = InMemoryPayloadStore()
     request: dict[str, Any] = {
         "request_id": "nightly",
         "as_of_date": market.market().days[-1].isoformat(),
@@ -71,6 +71,28 @@ def outcome(kind: Kind, periods: int) -> dict[str, Any]:
         request["portfolios"] = [{"portfolio_id": "valued-0000001", "valuations": columns}]
     else:
         request["entity_ids"] = [f"{kind}-0000001"]
+    return calculated(request)
+
+
+def longest_outcome(periods: int) -> dict[str, Any]:
+    """Calculate what has the longest result: a portfolio of one valuation, with ids of full length."""
+    longest = {name: name[0] * MAX_ID_CHARACTERS for name in ("portfolio_id", "client_id", "account_id")}
+    request: dict[str, Any] = {
+        "request_id": "r" * MAX_ID_CHARACTERS,
+        "portfolios": [{**longest, "currency": "USD", "valuations": [{"date": "2024-01-02", "value": 1}]}],
+        "benchmark": {
+            "benchmark_id": "b" * MAX_ID_CHARACTERS,
+            "valuations": [{"date": "2023-01-02", "value": 1}, {"date": "2023-01-03", "value": 1}],
+        },
+    }
+    if PERIODS[periods]:
+        request["time_periods"] = PERIODS[periods]
+    return calculated(request)
+
+
+def calculated(request: dict[str, Any]) -> dict[str, Any]:
+    """Return what CalculatePortfolio returns of the only entity of a request."""
+    payloads = InMemoryPayloadStore()
     execution = {"name": "x" * 80}
     plan = validate_input.handler(
         {"request": request, "execution": execution},
@@ -138,12 +160,23 @@ def test_a_record_of_the_time_series_has_the_size_that_the_model_says() -> None:
     assert workload.BATCH_RECORDS == BATCH_RECORDS
 
 
-def test_the_recommended_batch_is_of_results_that_fit_into_their_share_of_the_state() -> None:
+@pytest.mark.parametrize("periods", PERIODS)
+def test_the_longest_result_has_the_size_that_the_model_says(periods: int) -> None:
+    assert len(json.dumps(longest_outcome(periods))) == pytest.approx(workload.LARGEST_OUTCOME_BYTES[periods], rel=0.01)
+
+
+def test_a_batch_of_the_default_size_is_of_results_that_fit_into_their_share_of_the_state() -> None:
     size = scenarios.RECOMMENDED.batch_size
-    for kind in Kind:
-        assert Workload(kind=kind).inline(size)
-        assert len(json.dumps(outcome(kind, 8))) <= STATE_BUDGET_BYTES // size
-    assert not all(Workload(kind=kind).inline(size + 5) for kind in Kind)
+    assert len(json.dumps(longest_outcome(8))) <= STATE_BUDGET_BYTES // size
+    assert all(Workload(kind=kind).inline(size) for kind in Kind)
+    assert STATE_BUDGET_BYTES // (size + 2) < workload.LARGEST_OUTCOME_BYTES[8]
+
+
+def test_a_request_that_says_nothing_is_what_is_recommended_but_for_the_log() -> None:
+    request = FleetRequest.model_validate({"manifest": {"source": "s3://bucket/key.jsonl"}})
+    design = scenarios.RECOMMENDED
+    assert (design.batch_size, design.max_concurrency) == (request.batch_size, request.max_concurrency)
+    assert scenarios.RECOMMENDED_CAPACITY.max_children == request.max_concurrent_batches
 
 
 def test_steps_are_those_of_the_definitions() -> None:
