@@ -15,7 +15,8 @@ class FunctionSettings(BaseModel):
     """
 
     # An error that quoted its input would quote the environment, credentials included.
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    # Each function reads some of these: the others are not even built.
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, defer_build=True)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:

@@ -1,6 +1,6 @@
 """Requests, work items and results, as they cross a boundary.
 
-- `limits`, `identifiers`, `fields`: what all models share
+- `limits`, `identifiers`, `fields`: what all models share; `faults`: what is wrong with a document, in words
 - `request`: what is asked of a calculation; `series`: its valuations and flows, which `columns` reads whole; `results`:
   what comes of it
 - `fleet`: what is asked of a fleet run; `manifests`: the portfolios of one

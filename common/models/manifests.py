@@ -8,8 +8,9 @@ from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
+from common.models.faults import faults
 from common.models.limits import MAX_MANIFEST_LINE_BYTES, MAX_VALUATIONS
-from common.models.request import EntityReference, PortfolioInput, faults
+from common.models.request import EntityReference, PortfolioInput
 from common.models.rows import (
     Malformed,
     Numbered,

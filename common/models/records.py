@@ -22,9 +22,9 @@ from common.models.books import (
     Transaction,
     trade_date_fault,
 )
+from common.models.faults import faults
 from common.models.fields import IsoDate, StrictModel
 from common.models.identifiers import Identifier
-from common.models.request import faults
 from common.models.rows import Row, text_date
 
 Attributes = dict[str, str | None]

@@ -13,9 +13,9 @@ from pydantic_core import PydanticCustomError
 
 from common.calculations import Flows, Valuations
 from common.errors import InvalidPortfolioError
+from common.models.faults import faults
 from common.models.fields import parse_amount, parse_date
 from common.models.limits import MAX_CASH_FLOWS, MAX_PORTFOLIOS, MAX_VALUATIONS
-from common.models.request import faults
 from common.models.rows import (
     Malformed,
     Numbered,

@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from common.calculations import Conventions, FlowTiming, Period, StandardPeriod
 from common.errors import Fault, InvalidRequestError
+from common.models.faults import faults
 from common.models.fields import IsoDate, StrictModel, parse_date
 from common.models.identifiers import ClientIdentifier, Currency, Identifier
 from common.models.limits import (
@@ -30,7 +31,7 @@ from common.models.limits import (
     MAX_PRICE_AGE_DAYS,
 )
 from common.models.results import CalculationMethod, EntityType
-from common.models.series import TAG_OPENING, CashFlowColumns, CashFlowSeries, ValuationColumns, ValuationSeries
+from common.models.series import CashFlowColumns, CashFlowSeries, ValuationColumns, ValuationSeries
 from common.models.sources import LOCAL_SOURCES, Source
 
 _STANDARD_PERIODS = tuple(period.value for period in StandardPeriod)
@@ -273,32 +274,6 @@ def parse_portfolios(documents: list[Any], path: str) -> list[PortfolioInput]:
     return portfolios
 
 
-def faults(error: ValidationError) -> list[Fault]:
-    """Return every fault of a validation with its JSON path."""
-    return [
-        Fault(json_path(each["loc"]), told(each["type"], each["msg"], each.get("ctx", {})))
-        for each in error.errors(include_url=False, include_input=False)
-    ]
-
-
-def told(kind: str, message: str, context: Mapping[str, Any]) -> str:
-    """Return what is wrong in words that help a person who wrote JSON; pydantic's own `message` where they do."""
-    template = _MESSAGES.get(kind)
-    # A message of pydantic's is filled in already, and may hold braces of the user's.
-    return message if template is None else template.format(**context)
-
-
-def json_path(location: tuple[int | str, ...]) -> str:
-    """Return `$.portfolios[0].valuations` for the parts of a location, our own tags left out."""
-    path = "$"
-    for part in location:
-        if isinstance(part, int):
-            path += f"[{part}]"
-        elif not part.startswith(TAG_OPENING):
-            path += f".{part}"
-    return path
-
-
 def duplicate_ids(document: object, path: str = "$.portfolios") -> list[Fault]:
     """Return a fault for each portfolio id that an earlier portfolio has too."""
     portfolios = document.get("portfolios") if isinstance(document, Mapping) else None
@@ -309,25 +284,3 @@ def duplicate_ids(document: object, path: str = "$.portfolios") -> list[Fault]:
         if isinstance(name, str) and (first := seen.setdefault(name, index)) != index:
             found.append(Fault(f"{path}[{index}].portfolio_id", f"{name!r} is the id of {path}[{first}] already"))
     return found
-
-
-_MESSAGES = {
-    "missing": "is missing",
-    "extra_forbidden": "is not a known field",
-    "string_pattern_mismatch": "must match {pattern}",
-    "model_type": "must be an object",
-    "dict_type": "must be an object",
-    "list_type": "must be a list",
-    "string_type": "must be text",
-    "float_type": "must be a number",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "enum": "must be {expected}",
-    "too_short": "must have at least {min_length} item(s)",
-    "too_long": "must have at most {max_length} items, has {actual_length}",
-    "string_too_long": "must have at most {max_length} characters",
-    "string_too_short": "must not be empty",
-    "greater_than": "must be greater than {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
-}

@@ -223,8 +223,7 @@ class CashFlowColumns(_Columns):
         return Flows.from_arrays(self._days, self._numbers)
 
 
-# Tags stand in angle brackets so that a fault's path can leave them out: they are ours, not the user's.
-TAG_OPENING = "<"
+# In angle brackets, so that a fault's path leaves them out: they are ours, not the user's.
 _POINTS, _COLUMNS, _SOURCE = "<points>", "<columns>", "<source>"
 
 

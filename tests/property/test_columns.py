@@ -13,9 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from common.calculations.types import day_number
 from common.models.columns import read_days, read_numbers
+from common.models.faults import faults
 from common.models.fields import FIRST_DATE, LAST_DATE, parse_amount, parse_date
 from common.models.limits import MAX_AMOUNT, MAX_VALUATIONS
-from common.models.request import faults
 from common.models.series import CashFlowColumns, CashFlowSeries, ValuationColumns, ValuationSeries, _Written
 
 VALUATIONS: TypeAdapter[Any] = TypeAdapter(ValuationSeries)

@@ -12,9 +12,9 @@ from common.access import Scope
 from common.config import BooksSettings
 from common.errors import PermanentError
 from common.models.books import BookEntityType, EntityKey, Transaction, every_digit, trade_date_fault
+from common.models.faults import faults
 from common.models.fields import StrictModel
 from common.models.identifiers import ClientIdentifier
-from common.models.request import faults
 from common.observability import logger
 from common.stores.dynamodb_books import book_store
 from common.stores.ports import Books

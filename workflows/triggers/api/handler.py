@@ -14,7 +14,7 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
 from common.errors import Fault, InvalidRequestError, TransientError
-from common.models.request import json_path, told
+from common.models.faults import json_path, told
 from common.observability import logger
 from workflows.triggers.api.admission import STAGE, Admitted, Request, admit
 from workflows.triggers.api.context import admitted_of, enter, request_of

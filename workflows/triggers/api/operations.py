@@ -15,7 +15,8 @@ from pydantic import ValidationError, WrapValidator
 from common.errors import Fault, InvalidRequestError
 from common.json_text import canonical_json
 from common.models.books import BookEntityType, EntityKey, every_digit, trade_date_fault
-from common.models.request import CalculationRequest, faults
+from common.models.faults import faults
+from common.models.request import CalculationRequest
 from common.ownership import Place, look_up
 from common.stores.ports import JsonObject
 from workflows.triggers.api import openapi
