@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from html import unescape
 from io import BytesIO
@@ -32,7 +32,7 @@ from tests.workflow.test_performance_calculation import request as calculation
 from workflows.console.app import create_app
 from workflows.console.console import Console
 from workflows.console.events import page_of
-from workflows.console.ports import EntityPage, PageFile, PortfolioLink, PortfolioPage
+from workflows.console.ports import EntityName, EntityPage, PageFile, PortfolioLink, PortfolioPage
 from workflows.console.references import state_machines
 from workflows.console.security import Gate
 from workflows.console.server import ConsoleServer, PortInUseError
@@ -540,6 +540,8 @@ def test_what_comes_from_outside_is_text_and_nothing_else() -> None:
 class Results:
     """Results of one portfolio."""
 
+    most_compared = 8
+
     def entities(self, text: str, number: int) -> EntityPage:
         every = [PortfolioLink("portfolio", HOSTILE, HOSTILE, HOSTILE), PortfolioLink("portfolio", "p/1")]
         return EntityPage(page_of([each for each in every if text in each.entity_id], number), True)
@@ -548,6 +550,9 @@ class Results:
         if (entity_type, entity_id) != ("portfolio", "p/1"):
             return None
         return PortfolioPage(f"{HOSTILE} {as_of}", '<main class="report">12.3 %</main>')
+
+    def comparison(self, entities: Sequence[EntityName], *, as_of: date | None) -> PortfolioPage:
+        raise AssertionError("nothing of these tests compares")
 
     def files(self) -> Mapping[str, PageFile]:
         return {"report.css": PageFile("text/css", "a{}"), "report.js": PageFile("text/javascript", "1")}

@@ -14,6 +14,7 @@ from common.errors import (
     TransientError,
 )
 from workflows.console import actions, executions, formats, map_runs, portfolios
+from workflows.console.comparison import NotComparableError
 from workflows.console.console import EXTENSION, Console
 from workflows.console.rerun import NothingToRerunError
 from workflows.console.security import Gate, explain
@@ -71,6 +72,8 @@ def _failed(error: Exception) -> ResponseReturnValue:
             return _told(404, "Not found", str(error))
         case InvalidRequestError():
             return _told(400, "That cannot be", str(error))
+        case NotComparableError():
+            return _told(400, "These cannot be compared", str(error))
         case NothingToRerunError():
             return _told(409, "That cannot be done", str(error))
         case TransientError():

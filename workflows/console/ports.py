@@ -1,10 +1,11 @@
 """What may be plugged into the console besides Step Functions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
+from common.models.results import EntityType
 from workflows.console.events import Page
 from workflows.console.fleet import FleetFile
 
@@ -17,6 +18,18 @@ class PortfolioLink:
     entity_id: str
     name: str = ""
     calculated_for: str = ""
+
+    @property
+    def key(self) -> str:
+        """How an address names it: `portfolio/acme-growth`."""
+        return f"{self.entity_type}/{self.entity_id}"
+
+
+class EntityName(NamedTuple):
+    """What has a performance, by its kind and its id."""
+
+    entity_type: EntityType
+    entity_id: str
 
 
 class EntityPage(NamedTuple):
@@ -58,12 +71,34 @@ class PageFile(NamedTuple):
 class PortfolioPages(Protocol):
     """Pages of results, made elsewhere; the console keeps the door and the frame."""
 
+    @property
+    def most_compared(self) -> int:
+        """How many a page sets side by side at the most."""
+        ...
+
     def entities(self, text: str, number: int) -> EntityPage:
         """Return a page, counted from 1, of what has results and `text` in its id or name, whatever the case."""
         ...
 
     def page(self, entity_type: str, entity_id: str, *, as_of: date | None) -> PortfolioPage | None:
         """Return the results of an entity on or before a date; None where there are none."""
+        ...
+
+    def comparison(self, entities: Sequence[EntityName], *, as_of: date | None) -> PortfolioPage:
+        """Return the results of several entities side by side, of each the last on or before a date.
+
+        Parameters
+        ----------
+        entities
+            Two or more, at most `most_compared`, none of them twice.
+
+        Raises
+        ------
+        InputNotFoundError
+            Some have no results and are not in the books; it tells each of them.
+        InvalidPortfolioError
+            Some have no results, and the books cannot be made into any; it tells each of them.
+        """
         ...
 
     def files(self) -> Mapping[str, PageFile]:

@@ -1,12 +1,12 @@
 """The pages of results as the console shows them: out of the stores, by `workflows.reporting`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import date
 from functools import partial
 from typing import Any, Final
 
-from common.errors import InputNotFoundError
+from common.errors import InputNotFoundError, InvalidPortfolioError
 from common.models.books import BookEntityType
 from common.models.results import EntityType
 from common.stores.botocore_errors import typed_errors
@@ -14,8 +14,9 @@ from common.stores.histories import BookReader
 from common.stores.ports import Books, ResultStore
 from workflows.console.catalogue import Catalogue
 from workflows.console.fleet import fleet_summary, objects
-from workflows.console.ports import EntityPage, FleetFiles, PageFile, PortfolioLink, PortfolioPage
+from workflows.console.ports import EntityName, EntityPage, FleetFiles, PageFile, PortfolioLink, PortfolioPage
 from workflows.executions import ExecutionClient, ExecutionStatus
+from workflows.reporting import compare
 from workflows.reporting.page import assets
 from workflows.reporting.portfolio import portfolio_page
 from workflows.reporting.sources import from_stores
@@ -46,6 +47,8 @@ class StoredResults:
     read_seconds
         How long one look at the list may take.
     """
+
+    most_compared: Final = compare.MOST_COMPARED
 
     def __init__(
         self,
@@ -94,6 +97,26 @@ class StoredResults:
         except (ValueError, InputNotFoundError):
             return None
         return PortfolioPage(entity_id, portfolio_page(subject))
+
+    def comparison(self, entities: Sequence[EntityName], *, as_of: date | None) -> PortfolioPage:
+        """Return several entities side by side, or tell each that has no results and why."""
+        # Of one reader, so that prices and levels which several of them need are read once.
+        reader = BookReader(self._books)
+        until = f" on or before {as_of.isoformat()}" if as_of else ""
+        subjects, missing, unusable = [], [], []
+        for kind, entity_id in entities:
+            try:
+                subjects.append(from_stores(self._results, reader, kind, entity_id, as_of=as_of))
+            except InputNotFoundError:
+                missing.append(f"{kind} {entity_id}")
+            except InvalidPortfolioError as error:
+                unusable.append(f"{kind} {entity_id} has no results{until}, and none can be calculated: {error}.")
+        if missing:
+            raise InputNotFoundError(f"There are no results{until} of {', '.join(missing)}.")
+        if unusable:
+            raise InvalidPortfolioError("\n".join(unusable))
+        page = compare.build(subjects)
+        return PortfolioPage(page.title, page.body)
 
     def files(self) -> Mapping[str, PageFile]:
         """Return the style sheet and the scripts of the pages."""

@@ -77,11 +77,12 @@ def rolling_sharpe_chart(rolling: Rolling, name: str) -> Spec:
 
 def comparison_chart(days: DayArray, growth: Mapping[str, FloatArray]) -> Spec:
     """Return the growth of 1 of several portfolios over the same days."""
-    lines = [
-        Line(name, values, SERIES[index % len(SERIES)], DASHES[index % len(DASHES)])
-        for index, (name, values) in enumerate(growth.items())
-    ]
-    return lines_chart(days, lines, "Growth of 1", RATIO, may_be_log=True)
+    return lines_chart(days, _told_apart(growth), "Growth of 1", RATIO, may_be_log=True)
+
+
+def drawdown_comparison_chart(days: DayArray, below: Mapping[str, FloatArray]) -> Spec:
+    """Return how far several portfolios lie below their highest points so far, over the same days."""
+    return lines_chart(days, _told_apart(below), "Below the peak", PERCENT, from_zero=True)
 
 
 def distribution_chart(found: Distribution) -> Spec:
@@ -213,4 +214,11 @@ def _bins(edges: FloatArray, counts: Sequence[int] | Any) -> list[dict[str, Any]
     bounds = numbers(np.asarray(edges))
     return [
         {"low": bounds[index], "high": bounds[index + 1], "count": int(count)} for index, count in enumerate(counts)
+    ]
+
+
+def _told_apart(values: Mapping[str, FloatArray]) -> list[Line]:
+    return [
+        Line(name, each, SERIES[index % len(SERIES)], DASHES[index % len(DASHES)])
+        for index, (name, each) in enumerate(values.items())
     ]

@@ -7,8 +7,8 @@ import numpy as np
 
 from common.calculations.types import DayArray, FloatArray
 from workflows.reporting import charts
-from workflows.reporting.analysis import Correlation, Record, monthly_correlation
-from workflows.reporting.figures import Figure, Grid, csv_download, file_stem, series_figure
+from workflows.reporting.analysis import Correlation, Record, monthly_correlation, underwater
+from workflows.reporting.figures import Download, Figure, Grid, csv_download, file_stem, series_figure
 from workflows.reporting.page import Page, render
 from workflows.reporting.portfolio import conventions
 from workflows.reporting.sources import Subject
@@ -30,37 +30,44 @@ def build(subjects: Sequence[Subject]) -> Page:
     Parameters
     ----------
     subjects
-        Two or more, at most `MOST_COMPARED`, their names distinct.
+        Two or more, at most `MOST_COMPARED`, none of them twice.
     """
-    names = [each.name for each in subjects]
-    growth = _growth(subjects)
-    returns, risk = _returns(subjects), _side_by_side(subjects)
+    named = _distinctly_named(subjects)
     labels = in_order([each.row for each in subjects])
-    matrix = _correlations(subjects)
-    sections = [("growth", "Growth of 1")] if growth else []
-    sections += [("returns", "Returns"), ("risk", "Risk")]
-    sections += [("correlation", "Correlation")] if matrix else []
+    risk_label = _LONGEST if _LONGEST in labels else labels[-1]
+    figures = _figures(named)
+    returns, returns_file = _returns(named, labels)
+    risk, risk_file = _side_by_side(named, risk_label)
+    correlations = _correlations(named)
+    kind = _kind(named)
+    sections = [*((each.id, each.title) for each in figures), ("returns", "Returns"), ("risk", "Risk")]
+    sections += [("correlation", "Correlation")] if correlations else []
     sections.append(("methodology", "Methodology"))
     body = render(
         "compare.html.j2",
         title=f"{len(subjects)} compared",
-        facts=[", ".join(names)],
-        notes=_notes(subjects, growth),
-        warnings=[f"{each.name}: {explained(code)}." for each in subjects for code in each.row["warnings"]],
+        facts=[", ".join(named)],
+        notes=_notes(named, charted=bool(figures)),
+        warnings=[f"{name}: {explained(code)}." for name, each in named.items() for code in each.row["warnings"]],
         sections=sections,
-        growth=growth,
+        figures=figures,
         returns=returns,
         risk=risk,
-        risk_label=_LONGEST if _LONGEST in labels else labels[-1],
+        risk_label=risk_label,
         files={
-            "returns": csv_download("returns", returns.columns, returns.lines),
-            "risk": csv_download("risk", risk.columns, risk.lines),
+            "returns": returns_file,
+            "risk": risk_file,
+            "correlation": csv_download(
+                "correlation",
+                (kind, *(name for name, _ in correlations)),
+                [(name, *(each.value for each in found)) for name, found in correlations],
+            ),
         },
-        names=names,
-        matrix=matrix,
-        conventions=_conventions(subjects),
+        kind=kind,
+        matrix=_matrix(correlations),
+        conventions=_conventions(named),
     )
-    return Page(f"{', '.join(names)} compared", body, {"growth": growth.spec} if growth else {})
+    return Page(f"{', '.join(named)} compared", body, {each.id: each.spec for each in figures})
 
 
 def shared_days(records: Sequence[Record]) -> DayArray | None:
@@ -78,17 +85,32 @@ def rebased(record: Record, days: DayArray) -> FloatArray | None:
     return growth / growth[0] if growth[0] > 0.0 else None
 
 
-def _growth(subjects: Sequence[Subject]) -> Figure | None:
-    records = {each.name: each.record for each in subjects if each.record is not None}
-    if len(records) < 2:
-        return None
-    days = shared_days(list(records.values()))
+def _distinctly_named(subjects: Sequence[Subject]) -> dict[str, Subject]:
+    """Return entities by what a page calls each: its id, with its kind before it where they are of several kinds.
+
+    An id is unique among its kind alone; it has no blank, so that none can be mistaken for a kind and an id.
+    """
+    alike = len({each.row["entity_type"] for each in subjects}) == 1
+    return {each.name if alike else f"{each.row['entity_type']} {each.name}": each for each in subjects}
+
+
+def _kind(named: Mapping[str, Subject]) -> str:
+    kinds = {str(each.row["entity_type"]) for each in named.values()}
+    return kinds.pop().capitalize() if len(kinds) == 1 else "Entity"
+
+
+def _figures(named: Mapping[str, Subject]) -> list[Figure]:
+    """Return the charts over the days that all histories share; none where there are no such days."""
+    records = {name: each.record for name, each in named.items() if each.record is not None}
+    days = shared_days(list(records.values())) if len(records) > 1 else None
     if days is None:
-        return None
+        return []
     found = {name: rebased(record, days) for name, record in records.items()}
     growth = {name: values for name, values in found.items() if values is not None}
-    if not growth:
-        return None
+    return [_growth(days, growth), _drawdown(days, growth)] if growth else []
+
+
+def _growth(days: DayArray, growth: Mapping[str, FloatArray]) -> Figure:
     first, last = (str(day) for day in days[[0, -1]].astype("datetime64[D]"))
     return series_figure(
         "growth",
@@ -102,23 +124,40 @@ def _growth(subjects: Sequence[Subject]) -> Figure | None:
     )
 
 
-def _returns(subjects: Sequence[Subject]) -> Grid:
-    labels = in_order([each.row for each in subjects])
-    lines = [
-        (each.name, *(percent(_period_return(each.row["periods"].get(label, {}))) for label in labels))
-        for each in subjects
-    ]
-    return Grid(
-        ("Portfolio", *labels),
-        lines,
-        "Time-weighted, a year from one year on. Each ends on the row's own date.",
+def _drawdown(days: DayArray, growth: Mapping[str, FloatArray]) -> Figure:
+    below = {name: underwater(values) for name, values in growth.items()}
+    return series_figure(
+        "drawdown",
+        "Drawdown",
+        "How far each lies below its highest point since the first of these days.",
+        charts.drawdown_comparison_chart(days, below),
+        "The largest falls: " + ", ".join(f"{name} {abs(values.min()):.2%}" for name, values in below.items()) + ".",
+        days,
+        [(name, values, ".2%") for name, values in below.items()],
+        file_stem("drawdown", "compared"),
     )
 
 
-def _side_by_side(subjects: Sequence[Subject]) -> Grid:
-    labels = in_order([each.row for each in subjects])
-    label = _LONGEST if _LONGEST in labels else labels[-1]
-    periods = [each.row["periods"].get(label, {}) for each in subjects]
+def _returns(named: Mapping[str, Subject], labels: Sequence[str]) -> tuple[Grid, Download]:
+    columns = (_kind(named), "As of", *labels)
+    rows = [
+        (
+            name,
+            str(each.row["calculation_date"]),
+            [_period_return(each.row["periods"].get(label, {})) for label in labels],
+        )
+        for name, each in named.items()
+    ]
+    grid = Grid(
+        columns,
+        [(name, day, *map(percent, found)) for name, day, found in rows],
+        "Time-weighted, a year from one year on. Each ends on its own date.",
+    )
+    return grid, csv_download("returns", columns, [(name, day, *found) for name, day, found in rows])
+
+
+def _side_by_side(named: Mapping[str, Subject], label: str) -> tuple[Grid, Download]:
+    periods = [each.row["periods"].get(label, {}) for each in named.values()]
     lines: list[tuple[str, ...]] = [
         (word, *(str(period.get(name) or "-") for period in periods)) for name, word in (("from", "From"), ("to", "To"))
     ]
@@ -128,19 +167,30 @@ def _side_by_side(subjects: Sequence[Subject]) -> Grid:
         if any(period.get(name) is not None for period in periods)
     ]
     note = "Each since its own inception: they compare well where the first dates do." if label == _LONGEST else ""
-    return Grid(("Metric", *(each.name for each in subjects)), lines, note)
+    rows = [(name, *(period.get(name) for period in periods)) for name in ("from", "to", *_SIDE_BY_SIDE)]
+    return Grid(("Metric", *named), lines, note), csv_download("risk", ("metric", *named), rows)
 
 
-def _correlations(subjects: Sequence[Subject]) -> list[tuple[str, list[tuple[str, str, float, str]]]]:
-    """Return the matrix by rows: text, side, strength and a hint for each cell."""
-    records = [(each.name, each.record) for each in subjects if each.record is not None]
+def _correlations(named: Mapping[str, Subject]) -> list[tuple[str, list[Correlation]]]:
+    """Return the correlations of those that have a history with each other, by rows; none of one alone."""
+    records = [(name, each.record) for name, each in named.items() if each.record is not None]
     if len(records) < 2:
         return []
     found: dict[tuple[str, str], Correlation] = {}
     for index, (name, record) in enumerate(records):
         for other_name, other in records[index:]:
             found[name, other_name] = found[other_name, name] = monthly_correlation(record, other)
-    return [(name, [_cell(found[name, other], same=name == other) for other, _ in records]) for name, _ in records]
+    return [(name, [found[name, other] for other, _ in records]) for name, _ in records]
+
+
+def _matrix(
+    correlations: Sequence[tuple[str, Sequence[Correlation]]],
+) -> list[tuple[str, list[tuple[str, str, float, str]]]]:
+    """Return for each row its name, and for each of its cells text, side, strength and a hint."""
+    return [
+        (name, [_cell(each, same=row == column) for column, each in enumerate(found)])
+        for row, (name, found) in enumerate(correlations)
+    ]
 
 
 def _cell(found: Correlation, *, same: bool) -> tuple[str, str, float, str]:
@@ -151,27 +201,33 @@ def _cell(found: Correlation, *, same: bool) -> tuple[str, str, float, str]:
     return ratio(found.value), "" if same else side, 0.0 if same else abs(found.value), hint
 
 
-def _conventions(subjects: Sequence[Subject]) -> list[tuple[str, list[tuple[str, str]]]]:
+def _conventions(named: Mapping[str, Subject]) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return the conventions, told once for all that share them."""
     found: dict[tuple[tuple[str, str], ...], list[str]] = {}
-    for each in subjects:
-        chosen = tuple((name, words) for name, words in conventions(each.row) if name != "Request")
-        found.setdefault(chosen, []).append(each.name)
+    for name, each in named.items():
+        chosen = tuple((what, words) for what, words in conventions(each.row) if what != "Request")
+        found.setdefault(chosen, []).append(name)
     return [("" if len(found) == 1 else ", ".join(names), list(chosen)) for chosen, names in found.items()]
 
 
-def _notes(subjects: Sequence[Subject], growth: Figure | None) -> list[str]:
+def _notes(named: Mapping[str, Subject], *, charted: bool) -> list[str]:
     said: dict[str, list[str]] = {}
-    for each in subjects:
+    for name, each in named.items():
         for note in each.notes:
-            said.setdefault(note, []).append(each.name)
-    notes = [f"{'' if len(names) == len(subjects) else ', '.join(names) + ': '}{note}" for note, names in said.items()]
-    with_history = sum(each.record is not None for each in subjects)
-    if growth is None and with_history > 1:
+            said.setdefault(note, []).append(name)
+    notes = [f"{'' if len(names) == len(named) else ', '.join(names) + ': '}{note}" for note, names in said.items()]
+    with_history = sum(each.record is not None for each in named.values())
+    if not charted and with_history > 1:
         notes.append("Their histories have no two days in common, so there is no chart of all of them.")
-    for name, word in (("calculation_method", "methods"), ("flow_timing", "flow timings"), ("currency", "currencies")):
-        if len({str(each.row.get(name)) for each in subjects}) > 1:
+    for field, word in (("calculation_method", "methods"), ("flow_timing", "flow timings")):
+        if len({str(each.row.get(field)) for each in named.values()}) > 1:
             notes.append(f"They are of different {word}; see the methodology below.")
+    if len({each.row["calculation_date"] for each in named.values()}) > 1:
+        notes.append("They are of different dates, so the same period does not end on the same day for all of them.")
+    currencies = {name: each.row.get("currency") or "none told" for name, each in named.items()}
+    if len(set(currencies.values())) > 1:
+        told = ", ".join(f"{name} {currency}" for name, currency in currencies.items())
+        notes.append(f"They are of different currencies, and each is measured in its own: {told}.")
     return notes
 
 

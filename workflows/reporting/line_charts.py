@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import altair as alt
 
 MOST_POINTS: Final = 2_000
+# Of the legend, in pixels: a stroke with its gaps, and a character of a name.
+_LEGEND_SYMBOL, _LEGEND_CHARACTER, _MOST_COLUMNS = 50, 8, 4
 # Beyond this a linear axis shows the last years alone.
 _LOG_FROM = 12.0
 
@@ -104,7 +106,10 @@ def lines_chart(
 def _names_of(alt: Any, lines: Sequence[Line]) -> "alt.Chart":
     """Return a layer that draws nothing and has the legend of all lines."""
     names = [line.name for line in lines]
-    legend = alt.Legend(columns=2 if max(map(len, names)) > 14 else 4, symbolType="stroke")
+    entry = _LEGEND_SYMBOL + _LEGEND_CHARACTER * max(map(len, names))
+    # As many side by side as there is room for: a phone has it for one or two.
+    columns = alt.ExprRef(f"clamp(floor(width / {entry}), 1, {_MOST_COLUMNS})")
+    legend = alt.Legend(columns=columns, symbolType="stroke")
     colour = alt.Scale(domain=names, range=[line.colour for line in lines])
     dash = alt.Scale(domain=names, range=[list(line.dash) for line in lines])
     return (  # type: ignore[no-any-return]  # the module is passed as a value

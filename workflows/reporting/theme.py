@@ -37,7 +37,10 @@ ROLES: Final[Mapping[str, tuple[str, str]]] = {
 """The colour of each role, in light and in dark."""
 
 SERIES: Final = tuple(f"#series{number}" for number in range(1, 9))
-DASHES: Final[Sequence[Sequence[int]]] = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
+DASHES: Final[Sequence[Sequence[int]]] = (
+    *([1, 0], [6, 3], [2, 2], [8, 3, 2, 3]),
+    *([14, 3], [12, 3, 4, 3], [8, 3, 2, 3, 2, 3], [4, 6]),
+)
 
 # What the machine itself sets its windows in; an image is drawn by a program that has a font of its own.
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"

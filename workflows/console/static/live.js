@@ -22,6 +22,16 @@ function tell(message) {
 
 let shown = table?.innerHTML.trim() ?? "";
 
+/**
+ * What finds a link, a box or a button again when the table is new.
+ * @param {Element} element
+ * @returns {string | null}
+ */
+function selectorOf(element) {
+  const named = ["href", "name", "value"].filter((name) => element.hasAttribute(name));
+  return named.map((name) => `[${name}="${CSS.escape(element.getAttribute(name) ?? "")}"]`).join("") || null;
+}
+
 /** @returns {Promise<boolean>} whether what is new is shown; not while a person reads a part of the old */
 async function replaceTable() {
   const url = table?.dataset.part;
@@ -33,13 +43,14 @@ async function replaceTable() {
   if (table.querySelector("details[open]")) return false;
   shown = text;
   const focused = table.contains(document.activeElement) ? document.activeElement : null;
+  const same = focused && selectorOf(focused);
   const left = table.querySelector(".scroll")?.scrollLeft ?? 0;
   table.innerHTML = text;
   revive(table);
+  document.dispatchEvent(new CustomEvent("part"));
   const scroll = /** @type {HTMLElement | null} */ (table.querySelector(".scroll"));
   if (scroll) scroll.scrollLeft = left;
-  const href = focused?.getAttribute("href");
-  const again = href ? table.querySelector(`a[href="${CSS.escape(href)}"]`) : focused && scroll;
+  const again = (same && table.querySelector(same)) ?? (focused && scroll);
   if (again instanceof HTMLElement) again.focus({ preventScroll: true });
   return true;
 }
