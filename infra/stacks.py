@@ -323,7 +323,7 @@ class MonitoringStack(Stack):
         if settings.time_series_store == "timestream":
             watch_time_series(self.alarms)
         if slots := nightly_slots(settings.nightly_cron, settings.time_zone):
-            self.alarms.watch_nightly(functions["NightlySchedule"], workflow.fleet, slots)
+            self.alarms.watch_nightly(functions["NightlySchedule"], slots)
         else:
             Annotations.of(self).add_warning_v2(
                 f"{settings.prefix}:no-nightly-alarm",

@@ -190,8 +190,12 @@ class Alarms(Construct):
             depth = queue.queue.metric_approximate_number_of_messages_visible(statistic="Maximum", period=FIVE_MINUTES)
             self.add(f"{name}Depth", depth, 0, meaning)
 
-    def watch_nightly(self, function: Function, fleet: StateMachine, slots: Slots) -> None:
-        """Watch that the night's event comes and its run begins, in the hour they are due.
+    def watch_nightly(self, function: Function, slots: Slots) -> None:
+        """Watch that the night's event comes and is answered, in the hour it is due.
+
+        NightlySchedule begins a run, or finds the one of that business day, which is what it does after a holiday; when
+        it can do neither it fails. That a run begins would be the wrong thing to watch: after a holiday none does, and
+        in that hour a client's may.
 
         The schedule has a time zone and days off, a metric has neither. So the hours in UTC at which the event may come
         are written into the expression, which is 1 at all others; with daylight saving time they are two, in a row, and
@@ -199,16 +203,15 @@ class Alarms(Construct):
         """
         called = function.function.metric_invocations(period=_HOUR)
         expression = cloudwatch.MathExpression(
-            # Both: an event alone starts nothing, and the run that begins in that hour may be a client's.
-            expression=f"IF({slots.condition('called')}, FILL(called, 0) > 0 AND FILL(begun, 0) > 0, 1)",
-            using_metrics={"called": called, "begun": fleet.state_machine.metric_started(period=_HOUR)},
-            label="Nights begun, in the hours they are due",
+            expression=f"IF({slots.condition('called')}, FILL(called, 0) > FILL(failed, 0), 1)",
+            using_metrics={"called": called, "failed": function.function.metric_errors(period=_HOUR)},
+            label="Nights answered, in the hours they are due",
             period=_HOUR,
         )
         meaning = Meaning(
             "The night's run has not begun in the hour it was due.",
-            f"a call of NightlySchedule and the start of a fleet run at {slots.local}, or within the hour after where"
-            " clocks are changed.",
+            f"a call of NightlySchedule that does not fail at {slots.local}, or within the hour after where clocks are"
+            " changed.",
             "no-nightly-run",
         )
         self.add(

@@ -163,7 +163,7 @@ def test_executions_are_watched_in_every_way_they_can_go_wrong(synthesis: Synthe
         if space == "AWS/States" and dimensions.get("StateMachineArn") == arn
     }
     expected = {"ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted", "ExecutionThrottled"}
-    assert watched == (expected if machine == CALCULATION else expected | {"ExecutionTime", "ExecutionsStarted"})
+    assert watched == (expected if machine == CALCULATION else expected | {"ExecutionTime"})
 
 
 def test_a_fleet_run_that_takes_longer_than_the_night_may_is_told(synthesis: Synthesis) -> None:
@@ -272,19 +272,17 @@ def test_a_night_that_does_not_begin_is_told(synthesis: Synthesis) -> None:
     expression, *looked_at = alarm["Metrics"]
     slots = nightly_slots(synthesis.settings.nightly_cron, synthesis.settings.time_zone)
     assert slots
-    due = "FILL(called, 0) > 0 AND FILL(begun, 0) > 0"
+    due = "FILL(called, 0) > FILL(failed, 0)"
     assert expression["Expression"] == f"IF({slots.condition('called')}, {due}, 1)"
     assert (alarm["ComparisonOperator"], alarm["Threshold"], alarm["EvaluationPeriods"]) == (
         "LessThanThreshold",
         1,
         slots.hours,
     )
-    # Step Functions sends two datapoints for a start, of which one is 0.
     assert {(each["MetricStat"]["Period"], each["MetricStat"]["Stat"]) for each in looked_at} == {(3600, "Sum")}
-    function, fleet = synthesis.functions()["NightlySchedule"].logical_id, synthesis.machine(FLEET).logical_id
+    function = synthesis.functions()["NightlySchedule"].logical_id
     assert sorted(metrics(synthesis, alarm)) == [
-        ("AWS/Lambda", "Invocations", {"FunctionName": "{" + function + "}"}),
-        ("AWS/States", "ExecutionsStarted", {"StateMachineArn": "{" + fleet + "}"}),
+        ("AWS/Lambda", metric, {"FunctionName": "{" + function + "}"}) for metric in ("Errors", "Invocations")
     ]
 
 

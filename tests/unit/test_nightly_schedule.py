@@ -45,6 +45,14 @@ def test_the_same_event_again_starts_nothing(executions: ExecutionClient) -> Non
     assert len(list(executions.list())) == 1
 
 
+def test_after_a_holiday_the_night_of_the_business_day_before_is_found_done(executions: ExecutionClient) -> None:
+    # Good Friday of 2024: the events of Friday and of Saturday are both for Thursday.
+    friday, saturday = ({"time": f"2024-03-{day}T06:00:00Z"} for day in (29, 30))
+    first = night(executions, friday)
+    assert (first["as_of_date"], first["started"]) == ("2024-03-28", True)
+    assert night(executions, saturday) == {**first, "started": False}
+
+
 def test_a_night_that_has_failed_is_started_again(executions: ExecutionClient) -> None:
     failed = night(executions)["execution"]
     executions.stop(failed)
