@@ -18,8 +18,8 @@ from workflows.triggers.api.transaction_sender import (
     BATCH_MESSAGES,
     FIRST_WAIT,
     SEND_ATTEMPTS,
-    SqsTransactionQueue,
-    transaction_queue,
+    SqsTransactionSender,
+    transaction_sender,
 )
 
 
@@ -49,7 +49,7 @@ class FakeSqs:
 def send(sqs: FakeSqs, *messages: str) -> list[float]:
     """Send, and return how long was waited each time."""
     waits: list[float] = []
-    SqsTransactionQueue(cast("Any", sqs), "url", sleep=waits.append).send(messages)
+    SqsTransactionSender(cast("Any", sqs), "url", sleep=waits.append).send(messages)
     return waits
 
 
@@ -122,13 +122,13 @@ def queue_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     with mock_aws():
         yield boto3.client("sqs").create_queue(QueueName="transactions")["QueueUrl"]
-    transaction_queue.cache_clear()
+    transaction_sender.cache_clear()
 
 
 def test_the_queue_of_the_settings(queue_url: str) -> None:
     settings = QueueSettings.from_env({"TRANSACTION_QUEUE_URL": queue_url})
-    assert transaction_queue(settings) is transaction_queue(settings)
-    transaction_queue(settings).send([json.dumps({"number": number}) for number in range(12)])
+    assert transaction_sender(settings) is transaction_sender(settings)
+    transaction_sender(settings).send([json.dumps({"number": number}) for number in range(12)])
     client, received = boto3.client("sqs"), []
     while messages := client.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages"):
         received += [json.loads(message["Body"])["number"] for message in messages]

@@ -68,7 +68,7 @@ class PeriodSpread:
 
 
 @dataclass(slots=True)
-class FleetSummary:
+class FleetTally:
     """A run, taken up row by row; its size does not depend on the number of rows.
 
     Attributes
@@ -113,46 +113,46 @@ class FleetSummary:
         return in_order([{"periods": self.periods}])
 
 
-def summarise(rows: Iterable[JsonObject], failures: Iterable[JsonObject]) -> FleetSummary:
+def summarise(rows: Iterable[JsonObject], failures: Iterable[JsonObject]) -> FleetTally:
     """Return a run from its rows and its failures, each read once and not kept."""
-    summary = FleetSummary()
+    tally = FleetTally()
     for row in rows:
-        summary.add_row(row)
+        tally.add_row(row)
     for failure in failures:
-        summary.add_failure(failure)
-    return summary
+        tally.add_failure(failure)
+    return tally
 
 
-def build(summary: FleetSummary, run: str, status: str) -> Page:
+def build(tally: FleetTally, run: str, status: str) -> Page:
     """Return the page of a run.
 
     Parameters
     ----------
-    summary
+    tally
         Of all its rows and failures.
     run
         Name of the execution.
     status
         SUCCEEDED, PARTIAL or FAILED.
     """
-    labels = [label for label in summary.labels() if summary.periods[label].spread["return"].count]
-    spreads = [_spread_figure(summary, labels, name) for name in _SPREAD] if labels else []
+    labels = [label for label in tally.labels() if tally.periods[label].spread["return"].count]
+    spreads = [_spread_figure(tally, labels, name) for name in _SPREAD] if labels else []
     spreads = [each for each in spreads if each.grid.lines]
-    histograms = [_histogram(summary.periods[label], label, run) for label in labels]
-    standings = [(label, _standings(summary.periods[label])) for label in reversed(labels)]
-    failures = _failures(summary)
+    histograms = [_histogram(tally.periods[label], label, run) for label in labels]
+    standings = [(label, _standings(tally.periods[label])) for label in reversed(labels)]
+    failures = _failures(tally)
     body = render(
         "fleet.html.j2",
         title="Run",
         facts=[run],
-        notes=_notes(summary),
+        notes=_notes(tally),
         warnings=[],
         sections=[
             *([("spread", "Spread"), ("histograms", "Histograms"), ("standings", "Best and worst")] if labels else []),
-            *([("failures", "Failures")] if summary.failed else []),
+            *([("failures", "Failures")] if tally.failed else []),
             ("quality", "Data quality"),
         ],
-        tiles=_tiles(summary, status),
+        tiles=_tiles(tally, status),
         spreads=spreads,
         histograms=histograms,
         standings=standings,
@@ -163,42 +163,42 @@ def build(summary: FleetSummary, run: str, status: str) -> Page:
             ["entity_type", "entity_id", "error", "message"],
             [
                 [str(each.get(name, "")) for name in ("entity_type", "entity_id", "error", "message")]
-                for each in summary.told
+                for each in tally.told
             ],
         ),
-        told=summary.told,
-        failed=summary.failed,
-        quality=_quality(summary),
-        undefined=_undefined(summary),
+        told=tally.told,
+        failed=tally.failed,
+        quality=_quality(tally),
+        undefined=_undefined(tally),
     )
     return Page(f"Run {run}", body, {each.id: each.spec for each in [*spreads, *histograms]})
 
 
-def _tiles(summary: FleetSummary, status: str) -> list[Tile]:
-    of_all = summary.calculated + summary.failed
+def _tiles(tally: FleetTally, status: str) -> list[Tile]:
+    of_all = tally.calculated + tally.failed
     return [
         Tile("Status", status, ""),
-        Tile("Calculated", f"{summary.calculated:,}", f"of {of_all:,}"),
-        Tile("Failed", f"{summary.failed:,}", f"{summary.failed / of_all:.2%}" if of_all else ""),
-        Tile("With a warning", f"{summary.warned:,}", f"{len(summary.warnings)} kinds" if summary.warnings else ""),
+        Tile("Calculated", f"{tally.calculated:,}", f"of {of_all:,}"),
+        Tile("Failed", f"{tally.failed:,}", f"{tally.failed / of_all:.2%}" if of_all else ""),
+        Tile("With a warning", f"{tally.warned:,}", f"{len(tally.warnings)} kinds" if tally.warnings else ""),
     ]
 
 
-def _notes(summary: FleetSummary) -> list[str]:
+def _notes(tally: FleetTally) -> list[str]:
     notes = []
-    if not summary.calculated:
+    if not tally.calculated:
         notes.append("Nothing was calculated, so there is no distribution to show.")
-    if summary.failed > len(summary.told):
-        notes.append(f"Of {summary.failed:,} failures the first {len(summary.told):,} are told one by one.")
+    if tally.failed > len(tally.told):
+        notes.append(f"Of {tally.failed:,} failures the first {len(tally.told):,} are told one by one.")
     return notes
 
 
-def _spread_figure(summary: FleetSummary, labels: list[str], name: str) -> Figure:
+def _spread_figure(tally: FleetTally, labels: list[str], name: str) -> Figure:
     title, form = _SPREAD[name]
     rows, lines = [], []
     written = percent if form == PERCENT else ratio
     for label in labels:
-        sketch = summary.periods[label].spread[name]
+        sketch = tally.periods[label].spread[name]
         if not sketch.count:
             continue
         quantiles = {key: sketch.quantile(share) for key, share in _QUANTILES}
@@ -261,23 +261,23 @@ def _standings(period: PeriodSpread) -> list[tuple[str, Grid]]:
     ]
 
 
-def _failures(summary: FleetSummary) -> Grid:
-    return Grid(("Error", "Portfolios"), [(error, f"{count:,}") for error, count in summary.failures.most_common()])
+def _failures(tally: FleetTally) -> Grid:
+    return Grid(("Error", "Portfolios"), [(error, f"{count:,}") for error, count in tally.failures.most_common()])
 
 
-def _quality(summary: FleetSummary) -> list[tuple[str, str, str]]:
+def _quality(tally: FleetTally) -> list[tuple[str, str, str]]:
     return [
-        (code, explained(code), f"{count:,} ({count / summary.calculated:.1%})")
-        for code, count in summary.warnings.most_common()
+        (code, explained(code), f"{count:,} ({count / tally.calculated:.1%})")
+        for code, count in tally.warnings.most_common()
     ]
 
 
-def _undefined(summary: FleetSummary) -> list[tuple[str, str, str]]:
+def _undefined(tally: FleetTally) -> list[tuple[str, str, str]]:
     """Return why portfolios have no return, by period and reason."""
     return [
         (label, explained(code) if code else metric_label("twr"), f"{count:,}")
-        for label in summary.labels()
-        for code, count in summary.periods[label].undefined.most_common()
+        for label in tally.labels()
+        for code, count in tally.periods[label].undefined.most_common()
     ]
 
 

@@ -23,7 +23,7 @@ from common.stores.timestream import time_series_reader
 from common.warm import kept
 from workflows.executions import Execution, execution_client
 from workflows.triggers.api.history import TimeSeriesTable
-from workflows.triggers.api.transaction_sender import TransactionQueue, transaction_queue
+from workflows.triggers.api.transaction_sender import TransactionSender, transaction_sender
 
 
 class Executions(Protocol):
@@ -53,7 +53,7 @@ class ApiServices:
     payloads : PayloadStore
         Of the bucket `buckets.payloads`.
     buckets : Buckets
-    transactions : TransactionQueue
+    transactions : TransactionSender
     clock : callable
         The time, with its zone.
     """
@@ -64,7 +64,7 @@ class ApiServices:
     time_series: TimeSeriesTable | None
     payloads: PayloadStore
     buckets: Buckets
-    transactions: TransactionQueue
+    transactions: TransactionSender
     clock: Callable[[], datetime]
 
 
@@ -79,6 +79,6 @@ def services() -> ApiServices:
         time_series=TimeSeriesTable(time_series_reader(series), series.database, series.table) if series else None,
         payloads=payload_store(PayloadSettings.from_env()),
         buckets=Buckets.from_env(),
-        transactions=transaction_queue(QueueSettings.from_env()),
+        transactions=transaction_sender(QueueSettings.from_env()),
         clock=lambda: datetime.now(UTC),
     )

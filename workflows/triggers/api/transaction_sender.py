@@ -24,7 +24,7 @@ FIRST_WAIT: Final = 0.1  # seconds; doubled each time
 PATIENCE: Final = Patience(attempts=2, connect_seconds=2, read_seconds=3)
 
 
-class TransactionQueue(Protocol):
+class TransactionSender(Protocol):
     """Where transactions wait for being entered into the books.
 
     Raises
@@ -40,7 +40,7 @@ class TransactionQueue(Protocol):
         """Send every message."""
 
 
-class SqsTransactionQueue:
+class SqsTransactionSender:
     """The queue on SQS.
 
     Parameters
@@ -100,6 +100,6 @@ def _batches(messages: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 @kept
-def transaction_queue(settings: QueueSettings) -> SqsTransactionQueue:
+def transaction_sender(settings: QueueSettings) -> SqsTransactionSender:
     """Return the queue of these settings; a warm function keeps it."""
-    return SqsTransactionQueue(aws_client("sqs", settings.sqs_endpoint, PATIENCE), settings.queue_url)
+    return SqsTransactionSender(aws_client("sqs", settings.sqs_endpoint, PATIENCE), settings.queue_url)
