@@ -12,11 +12,13 @@ From a history to returns and risk:
   valuations contradict
 - `money_weighted`: the internal rate of return, by `sole_root` where it can be shown to be the only one and by
   `real_roots` elsewhere; `money_weighted_many`: the rates of many portfolios at once
-- `moments`: sums over series; `risk`: the metrics made of them; `ratios`: further measures of the literature
+- `moments`: sums over series; `extremes`: their tails and falls; `risk`: the metrics made of them; `ratios`: further
+  measures of the literature
 
 All of it together:
 
-- `history`: what all periods of a portfolio share; `performance`: every figure of each; `batch`: many portfolios
+- `history`: what all periods of a portfolio share; `stretches`: rates and risks of several of them at once
+- `performance`: every figure of each period; `batch`: many portfolios
 """
 
 from common.calculations.aggregation import (

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from common.calculations.history import BenchmarkLevels, Conventions, History
 from common.calculations.performance import Performance, measure
 from common.calculations.periods import Period
@@ -48,22 +50,32 @@ def calculate_performances(
         As the single call; the portfolios of the same chunk are then without a result too.
     """
     for chunk in _chunks(portfolios, values_at_once):
-        found: dict[int, Performance] = {}
-        for members in _alike(chunk):
-            histories = list(_histories([chunk[each] for each in members], conventions, benchmark))
-            found.update(zip(members, measure(histories, periods), strict=True))
-        yield from (found[each] for each in range(len(chunk)))
+        yield from _measured(chunk, periods, conventions, benchmark)
+
+
+def _measured(
+    chunk: Sequence[Portfolio], periods: Sequence[Period], conventions: Conventions, benchmark: Valuations | None
+) -> list[Performance]:
+    """Return the performances of a chunk; what they were made of is not kept while the next one is read."""
+    found: dict[int, Performance] = {}
+    for members in _alike(chunk):
+        histories = list(_histories([chunk[each] for each in members], conventions, benchmark))
+        found.update(zip(members, measure(histories, periods), strict=True))
+    return [found[each] for each in range(len(chunk))]
 
 
 def _chunks(portfolios: Iterable[Portfolio], values_at_once: int) -> Iterator[list[Portfolio]]:
     chunk: list[Portfolio] = []
     size = 0
-    for each in portfolios:
-        if chunk and size + each[0].days.size > values_at_once:
+    for valuations, flows in portfolios:
+        if chunk and size + valuations.days.size > values_at_once:
             yield chunk
             chunk, size = [], 0
-        chunk.append(each)
-        size += each[0].days.size
+        # Where all have the same days, one array of them is enough to keep.
+        known = bool(chunk) and _same(chunk[-1][0].days, valuations.days)
+        days = chunk[-1][0].days if known else valuations.days
+        chunk.append((Valuations(days, valuations.values), flows))
+        size += days.size
     if chunk:
         yield chunk
 
@@ -75,12 +87,16 @@ def _alike(chunk: Sequence[Portfolio]) -> list[list[int]]:
         days = valuations.days
         near = groups.setdefault((days.size, int(days[0]), int(days[-1])), [])
         for others, members in near:
-            if others is days or bool((others == days).all()):
+            if _same(others, days):
                 members.append(position)
                 break
         else:
             near.append((days, [position]))
     return [members for near in groups.values() for _, members in near]
+
+
+def _same(one: DayArray, other: DayArray) -> bool:
+    return one is other or (one.size == other.size and not np.count_nonzero(one != other))
 
 
 def _histories(
@@ -95,5 +111,6 @@ def _histories(
     levels = None if benchmark is None else BenchmarkLevels.of(benchmark, days)
     for valuations, flows in portfolios:
         history = History.of(Valuations(days, valuations.values), flows, conventions, levels)
-        conventions = replace(conventions, periods_per_year=history.periods_per_year)
+        if conventions.periods_per_year is None:
+            conventions = replace(conventions, periods_per_year=history.periods_per_year)
         yield history

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.calculations.sub_periods import LARGE_FLOW_SHARE, daily_growth
-from common.calculations.types import DayArray, FloatArray, Flows, FlowTiming, Valuations
+from common.calculations.types import DayArray, FloatArray, Flows, FlowTiming, Valuations, highest, lowest
 
 
 def flow_timing_suspect_days(valuations: Valuations, flows: Flows, timing: FlowTiming) -> list[int]:
@@ -24,7 +24,7 @@ def flow_timing_suspect_days(valuations: Valuations, flows: Flows, timing: FlowT
     days, amounts = net.days, net.amounts
     if days.size == 0 or valuations.days.size < 2:
         return []
-    if float(np.abs(amounts).max()) < 0.99 * LARGE_FLOW_SHARE * float(valuations.values.min()):
+    if highest(np.abs(amounts)) < 0.99 * LARGE_FLOW_SHARE * lowest(valuations.values):
         return []  # What is small against the lowest value is small against the one it met.
     before = valuations.days.searchsorted(days) - 1
     # The value that a flow meets is on an earlier day, and a valuation follows.

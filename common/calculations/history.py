@@ -59,11 +59,14 @@ class BenchmarkLevels:
         From each of them to the next.
     stale : (n,) bool or None
         Over `STALE_BENCHMARK_DAYS` old; None where all are of their own day.
+    finite : bool
+        Every return is a finite number, as far as is known.
     """
 
     levels: FloatArray
     returns: FloatArray
     stale: NDArray[np.bool_] | None
+    finite: bool
 
     @classmethod
     def of(cls, benchmark: Valuations, days: DayArray) -> Self:
@@ -76,7 +79,8 @@ class BenchmarkLevels:
             stale = days - benchmark.days[at] > STALE_BENCHMARK_DAYS
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             # What is not finite is refused with the period it belongs to.
-            return cls(levels, levels[1:] / levels[:-1] - 1.0, stale)
+            returns = levels[1:] / levels[:-1] - 1.0
+            return cls(levels, returns, stale, isfinite(np.add.reduce(returns)))
 
     def is_stale(self, position: int) -> bool:
         """Tell whether the level at a valuation is over a week old."""
@@ -102,11 +106,14 @@ class Linked(NamedTuple):
         Of the benchmark, beside `twr.sub_returns`; not finite where it has no level.
     large_flow : bool
         Modified Dietz: some flow was large.
+    whole : bool
+        Every valuation bounds a return, and none is left out.
     """
 
     twr: TimeWeightedReturn
     benchmark_returns: FloatArray | None
     large_flow: bool
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,14 +205,14 @@ class History:
             value = float(np.multiply.reduce(self.parts.growth[first:last])) - 1.0
             if isfinite(value):
                 twr = TimeWeightedReturn(value, None, (), self.returns[first:last], self.parts.end[first:last])
-                return Linked(twr, None if beside is None else beside.returns[first:last], large_flow=False)
+                return Linked(twr, None if beside is None else beside.returns[first:last], large_flow=False, whole=True)
         parts = self._between(first, last)
         returns = None
         if beside is not None:
             days, levels = self.valuations.days, beside.levels
             before, after = (days.searchsorted(each[~parts.empty]) for each in (parts.start, parts.end))
             returns = levels[after] / levels[before] - 1.0
-        return Linked(link(parts), returns, bool(parts.large_flow.any()))
+        return Linked(link(parts), returns, bool(parts.large_flow.any()), whole=False)
 
     def _between(self, first: int, last: int) -> SubPeriods:
         edges = self.edges

@@ -22,6 +22,7 @@ from common.calculations.types import (
     Money,
     Reason,
     Undefinable,
+    ascends,
     day_number,
 )
 
@@ -175,7 +176,14 @@ def solve(
     MoneyWeightedReturn
     """
     _check(max_iterations, tolerance)
-    return _solve(days, amounts, _distinct(days), day_count, max_iterations, tolerance)
+    return _solve(days, amounts, ascends(days), day_count, max_iterations, tolerance)
+
+
+def solve_few(days: list[int], amounts: list[float]) -> MoneyWeightedReturn | None:
+    """Return what `solve` does of up to `FEW` amounts, or None where that takes more than plain floats."""
+    if not all(map(lt, days, days[1:])):
+        return None
+    return _of_plain_few(days, amounts, DEFAULT_MAX_ITERATIONS, DEFAULT_TOLERANCE)
 
 
 def _solve(
@@ -279,19 +287,14 @@ def _in_order(
         numbers: FloatArray = amounts.astype(np.float64, copy=False)
     else:
         numbers = np.fromiter(amounts, np.float64, len(amounts))
-    distinct = _distinct(days)
+    distinct = ascends(days)
     if not distinct:
         order = np.lexsort((numbers, days))
         days, numbers = days[order], numbers[order]
-        distinct = _distinct(days)
+        distinct = ascends(days)
     if days.size and days[0] == _NOT_A_DATE:
         raise ValueError("a date is missing")
     return days, numbers, distinct
-
-
-def _distinct(days: DayArray) -> bool:
-    """Return whether the days ascend, none of them twice."""
-    return days.size < 2 or bool((days[1:] > days[:-1]).all())
 
 
 def _years(days: DayArray, day_count: DayCount) -> FloatArray:

@@ -143,9 +143,10 @@ class _Metrics(dict[str, float]):
         self.undefined |= dict.fromkeys(names, reason)
 
     def result(self) -> RiskMetrics:
-        for name in [name for name, value in self.items() if not isfinite(value)]:
-            self.miss(Reason.OUT_OF_RANGE, name)
-            del self[name]
+        if not isfinite(sum(self.values())):  # where it is, all of them are
+            for name in [name for name, value in self.items() if not isfinite(value)]:
+                self.miss(Reason.OUT_OF_RANGE, name)
+                del self[name]
         return RiskMetrics(**self, undefined=self.undefined)
 
 

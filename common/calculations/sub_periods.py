@@ -4,12 +4,12 @@
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from common.calculations.types import DayArray, FloatArray, Flows, FlowTiming, Valuations
+from common.calculations.types import DayArray, FloatArray, Flows, FlowTiming, Valuations, highest, lowest
 
 LARGE_FLOW_SHARE = 0.10
 # Below this share of the amounts that made it, a difference of amounts is rounding, not money.
@@ -90,20 +90,20 @@ def daily_growth(v0: FloatArray, v1: FloatArray, net: FloatArray, moved: FloatAr
     v0, v1, net, moved
         The valuations around each sub-period, the sum of its flows and the sum of their sizes: arrays of one shape.
     """
-    lowest = float(v0.min(initial=np.inf))
+    least = lowest(v0)
     match timing:
         case FlowTiming.AFTER_CLOSE | FlowTiming.START_OF_DAY:
             ending, capital = v1, v0 + net
         case FlowTiming.END_OF_DAY:
             ending, capital = v1 - net, v0
-            if lowest <= 0.0:
+            if least <= 0.0:
                 # An inflow into an empty account opens it: there is no earlier capital that could have earned.
                 opened = (v0 == 0.0) & (net > 0.0)
                 ending, capital = np.where(opened, v1, ending), np.where(opened, net, capital)
         case FlowTiming.INFLOW_START_OUTFLOW_END:
             ending, capital = v1 + (moved - net) / 2.0, v0 + (moved + net) / 2.0
 
-    if v0.size and lowest > 0.0 and float(capital.min()) > _ROUNDING * (float(v0.max()) + float(moved.max())):
+    if v0.size and least > 0.0 and lowest(capital) > _ROUNDING * (highest(v0) + highest(moved)):
         # Always invested, as nearly all portfolios are: no sub-period needs a second look.
         never = np.zeros(capital.shape, dtype=np.bool_)
         with np.errstate(over="ignore"):
@@ -161,15 +161,16 @@ def _sub_period_of(days: DayArray, flow_days: DayArray, timing: FlowTiming) -> N
     Between valuations at d0 < d1 a flow belongs to d0 <= d < d1 when d0's valuation excludes it (`after_close`), to
     d0 < d <= d1 otherwise.
     """
-    return days.searchsorted(flow_days, side="right" if timing is FlowTiming.AFTER_CLOSE else "left") - 1
+    return days[1:].searchsorted(flow_days, side="right" if timing is FlowTiming.AFTER_CLOSE else "left")
 
 
 def _by_sub_period(where: NDArray[np.intp], amounts: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
     """Return the sum of the flows of each of `count` sub-periods, and the sum of their sizes."""
-    net: FloatArray = np.bincount(where, weights=amounts, minlength=count).astype(np.float64, copy=False)
-    if amounts.size == 0 or float(amounts.min()) >= 0.0:
-        return net, net
-    return net, np.bincount(where, weights=np.abs(amounts), minlength=count).astype(np.float64, copy=False)
+    if amounts.size == 0:
+        nothing = np.zeros(count)
+        return nothing, nothing
+    net = cast(FloatArray, np.bincount(where, amounts, count))  # of integers only without weights
+    return net, net if lowest(amounts) >= 0.0 else cast(FloatArray, np.bincount(where, np.abs(amounts), count))
 
 
 def _divided(
@@ -187,7 +188,8 @@ def _divided(
 
 def _sub_periods(days: DayArray, grown: Growth, large_flow: NDArray[np.bool_] | None = None) -> SubPeriods:
     """Return the sub-periods between valuations on `days`."""
-    regular = not (grown.empty.any() or grown.undefined.any()) and float(grown.growth.min(initial=np.inf)) > 0.0
+    special = np.count_nonzero(grown.empty) or np.count_nonzero(grown.undefined)
+    regular = not special and lowest(grown.growth) > 0.0
     large = np.zeros(grown.empty.size, dtype=np.bool_) if large_flow is None else large_flow
     return SubPeriods(
         days[:-1], days[1:], grown.growth, grown.empty, grown.unexplained, grown.undefined, large, regular

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
+from math import inf
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -159,7 +160,7 @@ class Valuations:
         """
         day_array = np.asarray(days, dtype=np.int64)
         value_array = np.asarray(values, dtype=np.float64)
-        if day_array.size > 1 and not bool((day_array[1:] > day_array[:-1]).all()):
+        if not ascends(day_array):
             raise ValueError("valuation dates must increase, each at most once")
         if not bool(np.isfinite(value_array).all()):
             raise ValueError("valuations must be finite numbers")
@@ -231,10 +232,28 @@ class Flows:
 
     def net(self) -> Self:
         """Return the flows with those of one day added."""
-        if self.days.size < 2 or bool((self.days[1:] > self.days[:-1]).all()):
+        if ascends(self.days):
             return self
         days, place = np.unique(self.days, return_inverse=True)
         return type(self)(days, np.bincount(place, weights=self.amounts).astype(np.float64, copy=False))
+
+
+def lowest(values: FloatArray) -> float:
+    """Return the lowest of some values, infinity where there are none.
+
+    As `highest`, it asks for a place: of a few hundred values numpy's own `min` takes five times as long to call.
+    """
+    return float(values.item(values.argmin())) if values.size else inf
+
+
+def highest(values: FloatArray) -> float:
+    """Return the highest of some values, minus infinity where there are none."""
+    return float(values.item(values.argmax())) if values.size else -inf
+
+
+def ascends(days: DayArray) -> bool:
+    """Return whether each day comes after the one before."""
+    return days.size < 2 or int(np.count_nonzero(days[1:] > days[:-1])) == days.size - 1
 
 
 def finite_series(values: Sequence[float] | FloatArray, name: str) -> FloatArray:
