@@ -14,6 +14,7 @@ EXPLANATIONS: Final[Mapping[str, str]] = {
     "flow_timing_suspect": "the valuations jump as if the flows had another timing than flow_timing says",
     "history_too_short": "the portfolio's history starts after the period does",
     "indeterminate": "the flows net to nil",
+    "irregular_spacing": "the returns are much closer together, or further apart, than periods_per_year says",
     "large_flow": "a flow over 10 % of the value: Modified Dietz is only an approximation there",
     "multiple_roots": "several rates solve the flows; the one nearest zero is shown",
     "no_benchmark": "no benchmark was given",

@@ -12,13 +12,15 @@ From a history to returns and risk:
   valuations contradict
 - `money_weighted`: the internal rate of return, by `sole_root` where it can be shown to be the only one and by
   `real_roots` elsewhere; `money_weighted_many`: the rates of many portfolios at once
-- `moments`: sums over series; `extremes`: their tails and falls; `risk`: the metrics made of them; `ratios`: further
-  measures of the literature
+- `moments`: sums over series; `extremes`: their tails and falls; `risk`: the metrics made of them
 
 All of it together:
 
 - `history`: what all periods of a portfolio share; `stretches`: rates and risks of several of them at once
 - `performance`: every figure of each period; `batch`: many portfolios
+
+`common.ratios` has further measures of the literature. No result has them, so they are not a part of what a result
+that is kept depends on.
 """
 
 from common.calculations.aggregation import (

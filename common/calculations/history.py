@@ -6,7 +6,6 @@ from math import isfinite
 from typing import NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from common.calculations.flow_timing import flow_timing_suspect_days
 from common.calculations.periods import Period, infer_periods_per_year, month_end_positions
@@ -57,34 +56,34 @@ class BenchmarkLevels:
         Its last level on or before each day, `not a number` before its first.
     returns : (n - 1,) float64
         From each of them to the next.
-    stale : (n,) bool or None
-        Over `STALE_BENCHMARK_DAYS` old; None where all are of their own day.
+    ages : (n,) int64 or None
+        How many days old each level is; None where all are of their own day.
     finite : bool
         Every return is a finite number, as far as is known.
     """
 
     levels: FloatArray
     returns: FloatArray
-    stale: NDArray[np.bool_] | None
+    ages: DayArray | None
     finite: bool
 
     @classmethod
     def of(cls, benchmark: Valuations, days: DayArray) -> Self:
         """Take the levels that stand on `days`."""
         if benchmark.days is days or np.array_equal(benchmark.days, days):
-            levels, stale = benchmark.values, None
+            levels, ages = benchmark.values, None
         else:
             at = benchmark.days.searchsorted(days, side="right") - 1
             levels = np.where(at >= 0, benchmark.values[at], np.nan)
-            stale = days - benchmark.days[at] > STALE_BENCHMARK_DAYS
+            ages = days - benchmark.days[at]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             # What is not finite is refused with the period it belongs to.
             returns = levels[1:] / levels[:-1] - 1.0
-            return cls(levels, returns, stale, isfinite(np.add.reduce(returns)))
+            return cls(levels, returns, ages, isfinite(np.add.reduce(returns)))
 
-    def is_stale(self, position: int) -> bool:
-        """Tell whether the level at a valuation is over a week old."""
-        return self.stale is not None and bool(self.stale[position])
+    def age(self, position: int) -> int:
+        """Return how many days old the level at a valuation is."""
+        return 0 if self.ages is None else self.ages.item(position)
 
 
 class Span(NamedTuple):
@@ -102,6 +101,8 @@ class Linked(NamedTuple):
     Attributes
     ----------
     twr : TimeWeightedReturn
+    days : int
+        That its sub-returns cover.
     benchmark_returns : (n,) float64 or None
         Of the benchmark, beside `twr.sub_returns`; not finite where it has no level.
     large_flow : bool
@@ -111,6 +112,7 @@ class Linked(NamedTuple):
     """
 
     twr: TimeWeightedReturn
+    days: int
     benchmark_returns: FloatArray | None
     large_flow: bool
     whole: bool
@@ -197,22 +199,25 @@ class History:
             return Reason.TOO_FEW_VALUATIONS if lone else Reason.NO_VALUATION_IN_PERIOD
         return Span(first, last, int(days[first]), int(days[last]))
 
-    def link(self, first: int, last: int) -> Linked:
+    def link(self, span: Span) -> Linked:
         """Return what lies between two valuations, linked."""
+        first, last, opening, closing = span
         beside = self.benchmark
         if self.edges is None and self.parts.regular:
             # As `link` has it, without a copy of anything.
             value = float(np.multiply.reduce(self.parts.growth[first:last])) - 1.0
             if isfinite(value):
                 twr = TimeWeightedReturn(value, None, (), self.returns[first:last], self.parts.end[first:last])
-                return Linked(twr, None if beside is None else beside.returns[first:last], large_flow=False, whole=True)
+                returns = None if beside is None else beside.returns[first:last]
+                return Linked(twr, closing - opening, returns, large_flow=False, whole=True)
         parts = self._between(first, last)
+        starts, ends = (each[~parts.empty] for each in (parts.start, parts.end))
         returns = None
         if beside is not None:
             days, levels = self.valuations.days, beside.levels
-            before, after = (days.searchsorted(each[~parts.empty]) for each in (parts.start, parts.end))
+            before, after = (days.searchsorted(each) for each in (starts, ends))
             returns = levels[after] / levels[before] - 1.0
-        return Linked(link(parts), returns, bool(parts.large_flow.any()), whole=False)
+        return Linked(link(parts), int((ends - starts).sum()), returns, bool(parts.large_flow.any()), whole=False)
 
     def _between(self, first: int, last: int) -> SubPeriods:
         edges = self.edges

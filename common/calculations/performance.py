@@ -6,10 +6,10 @@ from datetime import date
 
 import numpy as np
 
-from common.calculations.history import BenchmarkLevels, Conventions, History, Span
+from common.calculations.history import STALE_BENCHMARK_DAYS, BenchmarkLevels, Conventions, History, Span
 from common.calculations.moments import Drawdown
 from common.calculations.money_weighted import MoneyWeightedReturn
-from common.calculations.periods import Period
+from common.calculations.periods import Period, is_irregular
 from common.calculations.risk import RiskMetrics
 from common.calculations.stretches import Stretch, money_weighted, risks, stretches_of
 from common.calculations.types import Caution, Flows, Reason, Undefinable, Valuations, day_date, day_number
@@ -154,11 +154,14 @@ def _period_performance(
 
 def _warnings(stretch: Stretch, mwr: MoneyWeightedReturn) -> tuple[Caution, ...]:
     history, (first, last, opening, closing), period = stretch.history, stretch.span, stretch.period
-    found = set(stretch.linked.twr.warnings)
+    linked = stretch.linked
+    found = set(linked.twr.warnings)
     if history.suspect_days and any(opening <= day <= closing for day in history.suspect_days):
         found.add(Caution.FLOW_TIMING_SUSPECT)
-    if stretch.linked.large_flow:
+    if linked.large_flow:
         found.add(Caution.LARGE_FLOW)
+    if is_irregular(len(linked.twr.sub_returns), linked.days, history.periods_per_year):
+        found.add(Caution.IRREGULAR_SPACING)
     if mwr.value is not None and mwr.reason is Reason.MULTIPLE_ROOTS:
         found.add(Caution.MULTIPLE_ROOTS)
     if mwr.value is not None and mwr.reason is Reason.TOTAL_LOSS:
@@ -167,7 +170,7 @@ def _warnings(stretch: Stretch, mwr: MoneyWeightedReturn) -> tuple[Caution, ...]
     if max(start - opening, day_number(period.end) - closing) > STALE_VALUATION_DAYS:
         found.add(Caution.STALE_VALUATION)
     levels = history.benchmark
-    if levels is not None and (levels.is_stale(first) or levels.is_stale(last)):
+    if levels is not None and max(levels.age(first), levels.age(last)) > STALE_BENCHMARK_DAYS:
         found.add(Caution.STALE_BENCHMARK)
     return tuple(sorted(found))
 

@@ -4,11 +4,23 @@ import calendar
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
+from math import log
 from typing import Self
 
 import numpy as np
 
-from common.calculations.types import DayArray
+from common.calculations.types import DayArray, day_date
+
+DAYS_PER_YEAR = 365.0
+LEAST_DAYS_OF_A_YEAR = DAYS_PER_YEAR - 7.0
+"""Between the valuations of a period that is a year by the calendar: made on business days, they may miss a week-end
+and the holidays around it at an end of the year, which together are seldom longer than a week."""
+
+TELLING_RETURNS = 12
+"""Below so many returns a long holiday among them is enough to make their spacing look like another one."""
+MOST_IRREGULAR = 1.5
+"""More than lies between the 252 business days and the 365 days of a year."""
+_SPACINGS = (252, 104, 52, 26, 12, 4, 2, 1)
 
 
 class StandardPeriod(StrEnum):
@@ -59,12 +71,16 @@ class Period:
         """Return the period between two dates."""
         return cls(f"{start.isoformat()}/{end.isoformat()}", start, end)
 
-    @property
-    def is_full_year(self) -> bool:
-        """Whether the calendar gives it a year, even where week-ends leave its valuations a day less."""
-        if self.start is None or (self.end - self.start).days < 365:
+    def is_full_year(self, opening: int, closing: int) -> bool:
+        """Return whether a return between valuations of two days, as day numbers, is one of a year or more.
+
+        They lie a year apart; or the period is a year by the calendar, and they lie `LEAST_DAYS_OF_A_YEAR` apart.
+        """
+        if closing - opening >= DAYS_PER_YEAR:
+            return True
+        if closing - opening < LEAST_DAYS_OF_A_YEAR:
             return False
-        return shift_years(self.end, -1) >= self.start
+        return shift_years(self.end, -1) >= (day_date(opening) if self.start is None else self.start)
 
 
 def resolve_period(
@@ -128,7 +144,9 @@ def infer_periods_per_year(days: DayArray) -> int:
     Returns
     -------
     int
-        252 for business days, 365 for calendar days, 52, 12, 4 or 1 by the median distance; 252 below two days.
+        252 for business days, 365 for calendar days, where the median distance is a day. Else the nearest, by its
+        ratio, of 252, 104, 52, 26, 12, 4, 2 and 1 to what the usual distance makes: the mean of those that are at least
+        half the median and at most its double. 252 below two days.
     """
     if days.size < 2:
         return 252
@@ -139,7 +157,17 @@ def infer_periods_per_year(days: DayArray) -> int:
     if median <= 1.0:
         # Business days skip week-ends: their mean distance is 7/5 of a day, that of calendar days 1.
         return 252 if int(days[-1] - days[0]) / distances.size > 1.2 else 365
-    for most, periods in ((4.0, 252), (11.0, 52), (46.0, 12), (137.0, 4)):
-        if median <= most:
-            return periods
-    return 1
+    usual = distances[(distances >= 0.5 * median) & (distances <= 2.0 * median)]
+    observed = DAYS_PER_YEAR * usual.size / int(usual.sum())
+    return min(_SPACINGS, key=lambda periods: abs(log(periods / observed)))
+
+
+def is_irregular(returns: int, days: int, periods_per_year: float) -> bool:
+    """Return whether so many returns over so many days contradict `periods_per_year`.
+
+    They do where they make a year of over `MOST_IRREGULAR` times as many, or as few; below `TELLING_RETURNS` never.
+    """
+    if returns < TELLING_RETURNS:
+        return False
+    ratio = returns * DAYS_PER_YEAR / days / periods_per_year
+    return not 1.0 / MOST_IRREGULAR <= ratio <= MOST_IRREGULAR

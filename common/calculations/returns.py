@@ -12,6 +12,7 @@ from math import expm1, inf, isfinite, log1p
 import numpy as np
 
 from common.calculations.flow_timing import flow_timing_suspect_days
+from common.calculations.periods import DAYS_PER_YEAR
 from common.calculations.sub_periods import SubPeriods, daily_sub_periods, dietz_sub_periods, outside_valuations
 from common.calculations.types import (
     Caution,
@@ -26,8 +27,6 @@ from common.calculations.types import (
     day_date,
     day_number,
 )
-
-DAYS_PER_YEAR = 365.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +171,7 @@ def annualize_return(total_return: float, days: int) -> Undefinable:
 
 
 def annualize_whole_year(total_return: float, days: int) -> Undefinable:
-    """Return the same for a period that is a year by the calendar, whose valuations may lie a day or two less apart."""
+    """Return the same for a period that `Period.is_full_year`, whose valuations may lie some days less apart."""
     if total_return < -1.0:
         return Undefinable(None, Reason.TRACK_RECORD_BROKEN)
     if total_return == -1.0:

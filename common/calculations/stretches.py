@@ -1,7 +1,7 @@
 """The periods of portfolios that have a valuation at both ends: their rates and risks, those of many found together."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from math import isnan
+from math import isinf, isnan
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +10,8 @@ from common.calculations.history import BenchmarkLevels, History, Linked, Span
 from common.calculations.moments import Drawdown, JointMoments, Moments, Series, blocks
 from common.calculations.money_weighted import MoneyWeightedReturn, solve, solve_few
 from common.calculations.money_weighted_many import xirr_many
-from common.calculations.periods import Period
-from common.calculations.returns import DAYS_PER_YEAR, annualize_return, annualize_whole_year
+from common.calculations.periods import LEAST_DAYS_OF_A_YEAR, Period
+from common.calculations.returns import annualize_whole_year
 from common.calculations.risk import TAIL_SHARE, Basis, RiskMetrics, risk_metrics
 from common.calculations.sole_root import FEW
 from common.calculations.types import DayArray, FloatArray, Flows, Reason, Undefinable, finite_series
@@ -20,6 +20,8 @@ FEW_RATES = 16
 """Below so many rates, those of the periods of one portfolio among them, each is solved by itself, which is faster."""
 _NO_BENCHMARK = Undefinable(None, Reason.NO_BENCHMARK)
 _BENCHMARK_TOO_SHORT = Undefinable(None, Reason.BENCHMARK_HISTORY_TOO_SHORT)
+_OUT_OF_RANGE = Undefinable(None, Reason.OUT_OF_RANGE)
+_UNDER_ONE_YEAR = Undefinable(None, Reason.UNDER_ONE_YEAR)
 
 _Risk = tuple[RiskMetrics, Drawdown]
 _Moments = tuple[Moments, JointMoments | None]
@@ -55,15 +57,16 @@ def stretches_of(
             span = of_history[number]
             if isinstance(span, Reason):
                 continue
-            linked = history.link(span.first, span.last)
-            days = span.closing - span.opening
+            linked = history.link(span)
+            full_year = period.is_full_year(span.opening, span.closing)
             beside = shared.get(span) if linked.whole else None
             if beside is None:
                 benchmark = _benchmark(history.benchmark, span, linked)
-                beside = benchmark, _annualized(benchmark, days, period)
+                both = full_year and _covers_a_year(history.benchmark, span)
+                beside = benchmark, _annualized(benchmark, span, both)
                 if linked.whole:
                     shared[span] = beside
-            yield Stretch(history, period, span, linked, _annualized(linked.twr, days, period), *beside)
+            yield Stretch(history, period, span, linked, _annualized(linked.twr, span, full_year), *beside)
 
 
 def _benchmark(benchmark: BenchmarkLevels | None, span: Span, linked: Linked) -> Undefinable:
@@ -73,18 +76,26 @@ def _benchmark(benchmark: BenchmarkLevels | None, span: Span, linked: Linked) ->
     ratio = float(levels[span.last] / levels[span.first])
     if isnan(ratio):
         return _BENCHMARK_TOO_SHORT
+    if isinf(ratio):
+        return _OUT_OF_RANGE
     finite = linked.whole and benchmark.finite
     if not finite and np.isinf(linked.benchmark_returns).any() and levels[span.first : span.last + 1].all():
-        return Undefinable(None, Reason.OUT_OF_RANGE)
+        return _OUT_OF_RANGE
     return Undefinable(ratio - 1.0)
 
 
-def _annualized(total: Undefinable, days: int, period: Period) -> Undefinable:
+def _covers_a_year(benchmark: BenchmarkLevels | None, span: Span) -> bool:
+    """Return whether the levels at both ends, which may be older than the valuations, lie a year apart themselves."""
+    if benchmark is None or benchmark.ages is None:
+        return True
+    opening, closing = span.opening - benchmark.age(span.first), span.closing - benchmark.age(span.last)
+    return closing - opening >= LEAST_DAYS_OF_A_YEAR
+
+
+def _annualized(total: Undefinable, span: Span, full_year: bool) -> Undefinable:
     if total.value is None:
         return Undefinable(None, total.reason)
-    if days < DAYS_PER_YEAR and period.is_full_year:
-        return annualize_whole_year(total.value, days)
-    return annualize_return(total.value, days)
+    return annualize_whole_year(total.value, span.closing - span.opening) if full_year else _UNDER_ONE_YEAR
 
 
 def money_weighted(stretches: Sequence[Stretch]) -> Iterable[MoneyWeightedReturn]:
@@ -112,9 +123,10 @@ def _rate(stretch: Stretch) -> MoneyWeightedReturn:
 
 
 def _inside(stretch: Stretch) -> Flows:
-    """Return the flows between the valuations at both ends."""
+    """Return the flows between the valuations at both ends, as the money-weighted return dates them."""
     _, _, opening, closing = stretch.span
-    return stretch.history.flows.within(opening, closing, stretch.history.conventions.flow_timing)
+    timing = stretch.history.conventions.flow_timing
+    return stretch.history.flows.within(opening, closing, timing).dated_by_close(timing)
 
 
 def _paid(stretch: Stretch, inside: Flows) -> tuple[DayArray, FloatArray]:

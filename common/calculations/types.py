@@ -88,6 +88,8 @@ class Caution(StrEnum):
     """A flow lies before the first or after the last valuation it could belong to, and was left out."""
     FLOW_TIMING_SUSPECT = "flow_timing_suspect"
     """The valuations jump as if the flows had another timing than the one given."""
+    IRREGULAR_SPACING = "irregular_spacing"
+    """The returns of the period are much closer together, or further apart, than `periods_per_year` says."""
     LARGE_FLOW = "large_flow"
     """A flow over 10 % of the value it met: Modified Dietz is only an approximation there."""
     MULTIPLE_ROOTS = "multiple_roots"
@@ -229,6 +231,18 @@ class Flows:
         """
         late = 1 if timing is FlowTiming.AFTER_CLOSE else 0
         return self.between(opening - late, closing - late)
+
+    def dated_by_close(self, timing: FlowTiming) -> Self:
+        """Return the flows dated with the close from which on they count, that of the day before for a day's start."""
+        if timing is FlowTiming.START_OF_DAY:
+            return type(self)(self.days - 1, self.amounts)
+        if timing is not FlowTiming.INFLOW_START_OUTFLOW_END:
+            return self
+        days = self.days - (self.amounts > 0.0)
+        if not np.count_nonzero(days[1:] < days[:-1]):
+            return type(self)(days, self.amounts)
+        order = days.argsort(kind="stable")
+        return type(self)(days[order], self.amounts[order])
 
     def net(self) -> Self:
         """Return the flows with those of one day added."""

@@ -11,8 +11,8 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from common import ratios as ours
 from common.calculations import Reason, RiskMetrics, calculate_risk_metrics, link_returns, max_drawdown
-from common.calculations import ratios as ours
 from common.calculations.types import FloatArray
 from tests.golden.reading import Case, near, parameters, read
 

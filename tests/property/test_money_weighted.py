@@ -10,7 +10,20 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from common.calculations import CashFlow, DailyValue, Reason, calculate_irr, xirr, xirr_many
+from common.calculations import (
+    CashFlow,
+    Conventions,
+    DailyValue,
+    Flows,
+    FlowTiming,
+    Period,
+    Reason,
+    Valuations,
+    calculate_irr,
+    calculate_performances,
+    xirr,
+    xirr_many,
+)
 from common.calculations.money_weighted import DEFAULT_MAX_ITERATIONS, DEFAULT_TOLERANCE, solve
 from common.calculations.real_roots import Equation
 from common.calculations.sole_root import sole_root
@@ -194,3 +207,37 @@ def test_many_at_once_are_each_of_them_alone(portfolios: list[tuple[list[int], l
             assert log1p(found.value) == pytest.approx(log1p(alone.value), rel=1e-11, abs=1e-11)
         else:
             assert (found.value, found.period_value) == (alone.value, alone.period_value)
+
+
+@given(
+    st.floats(-0.01, 0.02),
+    st.lists(st.tuples(st.integers(1, 90), st.floats(-0.3, 2.0)), max_size=8),
+    st.sampled_from(FlowTiming),
+    st.sampled_from([1, 20]),
+)
+def test_money_that_grows_at_one_rate_has_that_rate_whatever_the_timing(
+    daily: float, moved: list[tuple[int, float]], timing: FlowTiming, copies: int
+) -> None:
+    """Valued some days apart, with a flow of a share of the value on a day of each: by itself and among many."""
+    start, value, day = 1000.0, 1000.0, 0
+    values, flows = [DailyValue(START, start)], []
+    for distance, share in moved:
+        # The flow comes at the close of a day; what it is dated with depends on the timing.
+        flow = share * value
+        early = timing is FlowTiming.START_OF_DAY or (timing is FlowTiming.INFLOW_START_OUTFLOW_END and flow > 0.0)
+        flows.append(CashFlow(START + timedelta(days=day + early), flow))
+        held = timing in {FlowTiming.END_OF_DAY, FlowTiming.INFLOW_START_OUTFLOW_END} and not early
+        if held:
+            values[-1] = DailyValue(values[-1].date, value + flow)
+        value = (value + flow) * (1.0 + daily) ** distance
+        day += distance
+        values.append(DailyValue(START + timedelta(days=day), value))
+    assume(day > 0)
+    period = Period.explicit(START, START + timedelta(days=day))
+    given_one = (Valuations.of(values), Flows.of(flows))
+    for found in calculate_performances([given_one] * copies, [period], Conventions(timing)):
+        (each,) = found.periods
+        assert each.twr is not None
+        assert each.mwr_period is not None
+        assert log1p(each.mwr_period) == pytest.approx(day * log1p(daily), rel=1e-9, abs=1e-9)
+        assert log1p(each.twr) == pytest.approx(day * log1p(daily), rel=1e-9, abs=1e-9)

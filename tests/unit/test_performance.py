@@ -17,10 +17,11 @@ from common.calculations import (
     StandardPeriod,
     Valuations,
     calculate_performance,
+    calculate_performances,
     calculate_risk_metrics,
     infer_periods_per_year,
 )
-from common.calculations.types import day_number
+from common.calculations.types import day_date, day_number
 
 AS_OF = date(2024, 3, 29)
 
@@ -106,6 +107,97 @@ def test_under_a_year_nothing_is_annualised() -> None:
     assert found.mwr_period == pytest.approx(found.twr)
 
 
+def levels_on(*days: date, last: float = 110.0) -> Valuations:
+    return Valuations.from_arrays([day_number(day) for day in days], [*[100.0] * (len(days) - 1), last])
+
+
+@pytest.mark.parametrize("modified_dietz", [False, True])
+@pytest.mark.parametrize("label", ["1Y", "3Y", "ITD", "2022-12-31/2023-12-31", "2022-12-31/2030-12-31"])
+@pytest.mark.parametrize(
+    ("closing", "is_year"),
+    [
+        (date(2023, 1, 31), False),
+        (date(2023, 12, 1), False),
+        (date(2023, 12, 23), False),
+        (date(2023, 12, 24), True),
+        (date(2023, 12, 29), True),
+        (date(2023, 12, 31), True),
+    ],
+)
+def test_a_year_is_annualised_where_its_valuations_cover_it_but_for_a_week(
+    closing: date, is_year: bool, label: str, modified_dietz: bool
+) -> None:
+    as_of, first = date(2023, 12, 31), date(2022, 12, 31)
+    valuations = Valuations.from_arrays(
+        [day_number(day) for day in (first, date(2023, 1, 15), closing)], [100.0, 90.0, 110.0]
+    )
+    if label == "3Y":
+        # Three years of which the valuations cover no more than one.
+        as_of = date(2025, 12, 31)
+    period = Period.explicit(*map(date.fromisoformat, label.split("/"))) if "/" in label else None
+    found = only(
+        calculate_performance(
+            valuations,
+            Flows.none(),
+            [period or Period.standard(label, as_of)],
+            Conventions(modified_dietz=modified_dietz),
+            valuations,
+        )
+    )
+    days = (closing - first).days
+    assert found.days == days
+    assert found.twr == pytest.approx(0.1)
+    expected = pytest.approx(1.1 ** (365 / days) - 1) if is_year else None
+    assert (found.annualized_twr, found.annualized_benchmark_twr) == (expected, expected)
+    reasons = {found.undefined.get(each) for each in ("annualized_twr", "annualized_benchmark_twr")}
+    if not modified_dietz or closing.month > 1:
+        needing = ("sharpe_ratio", "sortino_ratio", "calmar_ratio", "alpha")
+        reasons |= {found.risk.undefined.get(each) for each in needing}
+    assert reasons == ({None} if is_year else {Reason.UNDER_ONE_YEAR})
+
+
+def test_a_year_needs_the_calendar_too() -> None:
+    """A week less than a year apart is no excuse where no year was asked for."""
+    valuations = levels_on(date(2023, 1, 3), date(2023, 12, 29))
+    periods = [Period.standard("ITD", date(2023, 12, 29)), Period.explicit(date(2023, 1, 3), date(2024, 1, 2))]
+    found = calculate_performance(valuations, Flows.none(), periods, Conventions()).periods
+    assert [each.days for each in found] == [360, 360]
+    assert [each.undefined.get("annualized_twr") for each in found] == [Reason.UNDER_ONE_YEAR] * 2
+    a_day_more = calculate_performance(
+        valuations, Flows.none(), [Period.explicit(date(2023, 1, 3), date(2024, 1, 3))], Conventions()
+    )
+    assert only(a_day_more).annualized_twr == pytest.approx(1.1 ** (365 / 360) - 1)
+
+
+def test_valuations_a_year_apart_are_enough() -> None:
+    valuations = levels_on(date(2022, 12, 31), date(2023, 12, 31))
+    found = only(measure(valuations, "ITD", as_of=date(2024, 6, 30)))
+    assert found.annualized_twr == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("last_level", "is_year"), [(date(2023, 12, 29), True), (date(2023, 12, 24), True), (date(2023, 12, 1), False)]
+)
+def test_a_benchmark_whose_levels_stop_within_the_year_is_not_annualised(last_level: date, is_year: bool) -> None:
+    valuations = growing(date(2022, 12, 30), date(2023, 12, 29))
+    benchmark = levels_on(date(2022, 12, 30), last_level)
+    found = only(measure(valuations, "1Y", benchmark=benchmark, as_of=date(2023, 12, 31)))
+    assert found.twr is not None
+    assert found.annualized_twr is not None
+    assert found.risk.sharpe_ratio is not None
+    assert found.benchmark_twr == pytest.approx(0.1)
+    if is_year:
+        # The portfolio's own days: what is compared stands on the same ones.
+        assert found.annualized_benchmark_twr == pytest.approx(1.1 ** (365 / 364) - 1)
+        assert found.risk.alpha is not None
+    else:
+        assert found.annualized_benchmark_twr is None
+        named = [found.undefined["annualized_benchmark_twr"], *map(found.risk.undefined.get, ("alpha",))]
+        assert named == [Reason.UNDER_ONE_YEAR] * 2
+        assert found.risk.excess_return == pytest.approx(found.twr - 0.1)
+        assert Caution.STALE_BENCHMARK in found.warnings
+
+
 def test_no_valuation_within_the_period() -> None:
     found = only(measure(growing(date(2023, 1, 2), date(2024, 2, 29)), "MTD"))
     assert found.undefined["twr"] is Reason.NO_VALUATION_IN_PERIOD
@@ -184,12 +276,78 @@ def test_the_money_weighted_return_counts_each_flow_once(timing: FlowTiming) -> 
     first, middle, last = (day_number(date(year, 1, 1)) for year in (2021, 2022, 2023))
     included = timing is not FlowTiming.AFTER_CLOSE
     opening = 1000.0 + (500.0 if included else 0.0)
-    at_middle = 1500.0 * 1.1 + (300.0 if included else 0.0)
-    closing = (1500.0 * 1.1 + 300.0) * 1.1
+    # At the start of the day it is there for that day's growth.
+    early = timing in {FlowTiming.START_OF_DAY, FlowTiming.INFLOW_START_OUTFLOW_END}
+    at_middle = 1500.0 * 1.1 + (300.0 * 1.1 ** (1 / 365 if early else 0) if included else 0.0)
+    closing = at_middle * 1.1 if included else (at_middle + 300.0) * 1.1
     valuations = Valuations.from_arrays([first, middle, last], [opening, at_middle, closing])
     flows = Flows.from_arrays([first, middle], [500.0, 300.0])
     found = only(measure(valuations, "ITD", flows=flows, as_of=date(2023, 1, 1), conventions=Conventions(timing)))
     assert found.mwr == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("timing", "flow", "close", "expected"),
+    [
+        ("start_of_day", 1000.0, 2200.0, 0.1),
+        ("start_of_day", -500.0, 600.0, 0.2),
+        ("inflow_start_outflow_end", 1000.0, 2200.0, 0.1),
+        ("inflow_start_outflow_end", -500.0, 600.0, 0.1),
+        ("end_of_day", 1000.0, 2200.0, 0.2),
+        ("end_of_day", -500.0, 600.0, 0.1),
+    ],
+)
+@pytest.mark.parametrize("modified_dietz", [False, True])
+@pytest.mark.parametrize("copies", [1, 20])
+def test_a_flow_counts_in_both_returns_from_the_same_time_on(
+    timing: FlowTiming, flow: float, close: float, expected: float, modified_dietz: bool, copies: int
+) -> None:
+    """Over a single day; by itself, and among many that are solved together."""
+    days = [day_number(date(2023, 1, each)) for each in (1, 2)]
+    given = (Valuations.from_arrays(days, [1000.0, close]), Flows.from_arrays(days[1:], [flow]))
+    periods = [Period.standard("ITD", date(2023, 1, 2))]
+    conventions = Conventions(FlowTiming(timing), modified_dietz)
+    for each in calculate_performances([given] * copies, periods, conventions):
+        assert only(each).twr == pytest.approx(expected)
+        assert only(each).mwr_period == pytest.approx(expected)
+
+
+def test_flows_at_the_start_of_the_first_day_are_there_with_the_opening_value() -> None:
+    first, last = date(2023, 1, 1), date(2023, 1, 31)
+    valuations = Valuations.from_arrays([day_number(first), day_number(last)], [1000.0, 2200.0])
+    flows = Flows.from_arrays([day_number(first) + 1] * 2, [1500.0, -500.0])
+    for timing, expected in ((FlowTiming.START_OF_DAY, 2200 / 2000 - 1), (FlowTiming.END_OF_DAY, None)):
+        found = only(measure(valuations, "ITD", flows=flows, as_of=last, conventions=Conventions(timing)))
+        assert found.mwr_period is not None
+        if expected is not None:
+            assert found.mwr_period == pytest.approx(expected, rel=1e-12)
+            assert found.mwr == pytest.approx((1 + expected) ** (365 / 30) - 1, rel=1e-12)
+        else:
+            assert found.mwr_period > 0.1
+
+
+@pytest.mark.parametrize(
+    ("timing", "mwr_period"),
+    [("start_of_day", 0.1), ("inflow_start_outflow_end", 0.1), ("end_of_day", None)],
+)
+def test_an_account_that_is_opened_and_valued_on_one_day(timing: str, mwr_period: float | None) -> None:
+    """As it was booked, the deposit of `end_of_day` has no time to earn a rate in."""
+    before, opened = (day_number(date(2023, 1, each)) for each in (1, 2))
+    valuations, flows = Valuations.from_arrays([before, opened], [0.0, 1100.0]), Flows.from_arrays([opened], [1000.0])
+    conventions = Conventions(FlowTiming(timing))
+    found = only(measure(valuations, "ITD", flows=flows, as_of=date(2023, 1, 2), conventions=conventions))
+    assert found.twr == pytest.approx(0.1)
+    assert found.mwr_period == (None if mwr_period is None else pytest.approx(mwr_period))
+    assert found.undefined.get("mwr") == (Reason.NO_SIGN_CHANGE if mwr_period is None else None)
+
+
+def test_what_came_in_at_the_start_of_the_last_day_and_is_gone_at_its_end_is_lost() -> None:
+    days = [day_number(date(2023, 1, each)) for each in (1, 2)]
+    valuations, flows = Valuations.from_arrays(days, [0.0, 0.0]), Flows.from_arrays(days[1:], [1000.0])
+    conventions = Conventions(FlowTiming.START_OF_DAY)
+    found = only(measure(valuations, "ITD", flows=flows, as_of=date(2023, 1, 2), conventions=conventions))
+    assert (found.mwr, found.mwr_period) == (-1.0, -1.0)
+    assert Caution.TOTAL_LOSS in found.warnings
 
 
 @pytest.mark.parametrize(
@@ -200,7 +358,13 @@ def test_the_money_weighted_return_counts_each_flow_once(timing: FlowTiming) -> 
         (list(range(0, 800, 7)), 52),
         ([day_number(date(2020 + m // 12, m % 12 + 1, 28)) for m in range(30)], 12),
         ([day_number(date(2010 + q // 4, 3 * (q % 4) + 3, 28)) for q in range(30)], 4),
+        ([day_number(date(2010 + h // 2, 6 * (h % 2) + 6, 30)) for h in range(20)], 2),
         ([day_number(date(year, 12, 31)) for year in range(2000, 2010)], 1),
+        (list(range(0, 800, 14)), 26),
+        ([7 * week + offset for week in range(60) for offset in (0, 3)], 104),
+        (business_days(date(2020, 1, 1), date(2021, 12, 31))[::2], 104),
+        ([day for day in business_days(date(2020, 1, 1), date(2021, 12, 31)) if day % 7 not in {5, 0}], 104),
+        ([day_number(date(2020 + m // 12, m % 12 + 1, 28)) for m in range(30)] + list(range(18900, 18925)), 12),
         ([0], 252),
     ],
 )
@@ -222,3 +386,73 @@ def test_levels_whose_returns_are_out_of_range_leave_the_portfolio_its_own_metri
     assert found.benchmark_twr is None
     assert found.undefined["benchmark_twr"] is Reason.OUT_OF_RANGE
     assert (found.risk.beta, found.risk.undefined["beta"]) == (None, Reason.OUT_OF_RANGE)
+
+
+def test_levels_whose_whole_growth_is_out_of_range() -> None:
+    """Each of their returns is a number, as `benchmark_returns` demands; all of them together are not."""
+    days = np.array([19_000, 19_001, 19_002])
+    found = only(
+        measure(
+            Valuations.from_arrays(days, [100.0, 101.0, 102.0]),
+            "ITD",
+            as_of=date(2022, 1, 10),
+            benchmark=Valuations.from_arrays(days, [1e-300, 1.0, 1e15]),
+        )
+    )
+    assert found.twr == pytest.approx(0.02)
+    assert (found.benchmark_twr, found.annualized_benchmark_twr) == (None, None)
+    assert found.undefined["benchmark_twr"] is Reason.OUT_OF_RANGE
+    assert (found.risk.beta, found.risk.undefined["beta"]) == (None, Reason.OUT_OF_RANGE)
+
+
+def test_a_period_whose_returns_are_spaced_otherwise_than_the_year_assumes_says_so() -> None:
+    months = [day_number(date(2014 + m // 12, m % 12 + 1, 28)) for m in range(120)]
+    days = np.array(months + business_days(date(2024, 1, 1), AS_OF))
+    steps = np.random.default_rng(1).normal(0.0, 0.01, days.size)
+    valuations = Valuations.from_arrays(days, (100.0 * np.cumprod(1.0 + steps)).tolist())
+    labels = ("MTD", "QTD", "1Y", "3Y")
+    found = measure(valuations, *labels)
+    assert found.periods_per_year == 12
+    warned = {each.label for each in found.periods if Caution.IRREGULAR_SPACING in each.warnings}
+    assert warned == {"MTD", "QTD", "1Y", "3Y"}
+    assert Caution.IRREGULAR_SPACING in found.warnings
+    # A number that was given and contradicts the valuations is worth the same warning.
+    daily = measure(valuations, *labels, conventions=Conventions(periods_per_year=252))
+    assert [each.label for each in daily.periods if Caution.IRREGULAR_SPACING in each.warnings] == ["1Y", "3Y"]
+    # By months all are alike.
+    linked = measure(valuations, *labels, conventions=Conventions(modified_dietz=True))
+    assert Caution.IRREGULAR_SPACING not in linked.warnings
+
+
+def test_business_and_calendar_days_do_not_contradict_each_other() -> None:
+    valuations = growing(date(2020, 1, 1), AS_OF)
+    for assumed in (None, 240, 260, 365):
+        found = measure(valuations, *StandardPeriod, conventions=Conventions(periods_per_year=assumed))
+        assert Caution.IRREGULAR_SPACING not in found.warnings
+
+
+def test_few_returns_contradict_nothing() -> None:
+    valuations = Valuations.from_arrays(list(range(19_000, 19_013)), [100.0 + each for each in range(13)])
+    yearly = Conventions(periods_per_year=1)
+    for first, warned in ((0, True), (1, False)):
+        period = Period.explicit(day_date(19_000 + first), day_date(19_012))
+        found = calculate_performance(valuations, Flows.none(), [period], yearly)
+        assert (Caution.IRREGULAR_SPACING in found.warnings) is warned
+
+
+def test_the_time_in_which_an_account_is_empty_is_no_part_of_its_spacing() -> None:
+    days = [*range(19_000, 19_020), *range(19_100, 19_120)]
+    values = [*[100.0 + each for each in range(19)], 0.0, 0.0, *[100.0 + each for each in range(19)]]
+    flows = Flows.from_arrays([19_019, 19_101], [-119.0, 100.0])
+    found = only(
+        measure(
+            Valuations.from_arrays(days, values),
+            "ITD",
+            flows=flows,
+            as_of=day_date(19_119),
+            conventions=Conventions(FlowTiming.END_OF_DAY, periods_per_year=365),
+        )
+    )
+    assert found.twr is not None
+    assert Caution.EMPTY_ACCOUNT in found.warnings
+    assert Caution.IRREGULAR_SPACING not in found.warnings

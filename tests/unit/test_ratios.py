@@ -9,7 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from common.calculations import calculate_risk_metrics, ratios
+from common import ratios
+from common.calculations import calculate_risk_metrics
 from tests.golden.reading import read
 
 Measure = Callable[..., float | None]

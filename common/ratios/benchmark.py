@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from common.calculations.ratios.parts import (
+from common.ratios.parts import (
     Returns,
     below_target,
     beta_of,

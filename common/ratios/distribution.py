@@ -4,8 +4,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from common.calculations.ratios.parts import Returns, known, measure, quotient, risk_of, series_of, sigma_of
 from common.calculations.risk import VAR_CONFIDENCE, RiskMetrics
+from common.ratios.parts import Returns, known, measure, quotient, risk_of, series_of, sigma_of
 
 
 @measure

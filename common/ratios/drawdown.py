@@ -1,6 +1,7 @@
 """The compounded return a year, and what it is beside the falls of wealth on the way."""
 
-from common.calculations.ratios.parts import (
+from common.calculations.risk import max_drawdown
+from common.ratios.parts import (
     Returns,
     falls_below_peak,
     measure,
@@ -9,7 +10,6 @@ from common.calculations.ratios.parts import (
     root_mean_square,
     series_of,
 )
-from common.calculations.risk import max_drawdown
 
 STERLING_EXCESS = 0.10
 """What the ratio adds to the drawdown; Deane Sterling Jones's own figure."""

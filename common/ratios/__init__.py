@@ -13,7 +13,7 @@ Rates named `target` and `threshold` are those of one period; `risk_free_rate` a
 a year, compounded. A regression on excess returns is had by passing excess returns.
 """
 
-from common.calculations.ratios.benchmark import (
+from common.ratios.benchmark import (
     bear_beta,
     bull_beta,
     m2_sortino,
@@ -25,7 +25,7 @@ from common.calculations.ratios.benchmark import (
     systematic_risk,
     total_risk,
 )
-from common.calculations.ratios.distribution import (
+from common.ratios.distribution import (
     adjusted_sharpe_ratio,
     gaussian_cvar,
     gaussian_var,
@@ -36,7 +36,7 @@ from common.calculations.ratios.distribution import (
     skewness_kurtosis_ratio,
     tail_ratio,
 )
-from common.calculations.ratios.drawdown import (
+from common.ratios.drawdown import (
     STERLING_EXCESS,
     geometric_return,
     martin_ratio,
@@ -45,7 +45,7 @@ from common.calculations.ratios.drawdown import (
     sterling_ratio,
     ulcer_index,
 )
-from common.calculations.ratios.target import (
+from common.ratios.target import (
     downside_frequency,
     omega_ratio,
     omega_sharpe_ratio,
