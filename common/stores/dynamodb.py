@@ -1,24 +1,34 @@
 """`ResultStore` on DynamoDB: the specification's Performance Metrics table."""
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from common.calculations import Reason
 from common.config import ResultStoreSettings
-from common.errors import StoreError
-from common.models.results import EntityType, PeriodResult, ResultRow, Run
+from common.errors import TransientError
+from common.models.results import EntityType, ResultRow, Run
 from common.stores.botocore_errors import typed_errors
 from common.stores.clients import Patience, aws_client
-from common.stores.dynamodb_items import MAX_ITEM_BYTES, PATIENCE, Item, Update, get_items
-from common.stores.ports import JsonObject, ResultKey, WriteReport
+from common.stores.dynamodb_items import (
+    PATIENCE,
+    ContendedError,
+    Item,
+    ItemTooLargeError,
+    RefusedItemError,
+    Update,
+    get_items,
+    refusal_of,
+    until_uncontended,
+    update_if,
+)
+from common.stores.ports import JsonObject, RefusedRow, ResultKey, WriteReport
+from common.stores.result_rows import FIRST_PERIOD_METRICS, given_up, partition, stored_row
 from common.warm import kept
 
 if TYPE_CHECKING:
@@ -38,14 +48,11 @@ RESULT_TABLE: dict[str, Any] = {
 }
 """The table, but for its name."""
 
-FIRST_PERIOD_METRICS = ("twr", "mwr", "volatility", "sharpe_ratio", "max_drawdown")
-"""Metrics of the first period that stand at the top level of an item too."""
-
 OPTIONAL_ATTRIBUTES = (*FIRST_PERIOD_METRICS, "benchmark_id", "currency", "client_id", "account_id")
 
 WRITERS = 8
-# A number has 38 digits, which a float64 never needs, and lies between 1E-130 and 9.99E+125.
-SMALLEST_NUMBER, LARGEST_NUMBER = 1e-130, 9.9e125
+# What one update gives up of a crowded row: an expression has 4 KB, of which a label takes a dozen bytes.
+PERIODS_REMOVED = 100
 
 
 class DynamoDBResultStore:
@@ -55,6 +62,9 @@ class DynamoDBResultStore:
     periods into it, unless a later execution has written it; then one for each period that is missing there, or
     older. So whatever order executions end in, each period is that of the latest one that calculated it.
 
+    Nothing is read for it. Only where DynamoDB refuses a row for its size is the row looked at: what `given_up` tells
+    of it is removed, on condition that no execution has written it meanwhile, and the periods are written once more.
+
     Parameters
     ----------
     client
@@ -62,7 +72,7 @@ class DynamoDBResultStore:
     table
         Name of the table.
     sleep
-        Waits between attempts at what BatchGetItem left unprocessed.
+        Waits between attempts at what BatchGetItem left unprocessed, and at a row that others write too.
     """
 
     def __init__(self, client: "DynamoDBClient", table: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -74,7 +84,8 @@ class DynamoDBResultStore:
         """Write `rows`, merging with what is there."""
         with ThreadPoolExecutor(max_workers=WRITERS) as writers:
             written = list(writers.map(lambda row: self._write(row, run), rows))
-        return WriteReport(written.count(True), written.count(False))
+        refused = tuple(each for each in written if isinstance(each, RefusedRow))
+        return WriteReport(written.count(True), written.count(False), refused)
 
     def read_many(self, keys: Sequence[ResultKey]) -> dict[ResultKey, JsonObject]:
         """Read the stored rows of `keys`; a missing one is absent."""
@@ -123,54 +134,112 @@ class DynamoDBResultStore:
             )
         return next(map(_plain_item, answer["Items"]), None)
 
-    def _write(self, row: ResultRow, run: Run) -> bool:
-        """Write one row; tell whether anything of it was written."""
+    def _write(self, row: ResultRow, run: Run) -> bool | RefusedRow:
+        """Write one row; tell whether anything of it was written, or why DynamoDB does not take it."""
         item = _item(row, run)
-        if (size := len(json.dumps(item))) > MAX_ITEM_BYTES:
-            raise StoreError(f"the row of {row.entity_id} has {size} bytes; DynamoDB takes {MAX_ITEM_BYTES}")
         key = {name: item.pop(name) for name in ("id", "calculation_date")}
         periods: dict[str, Item] = item.pop("periods")["M"]
-        now = item["updated_at"]
-        missing = [name for name in OPTIONAL_ATTRIBUTES if name not in item]
+        try:
+            if self._create(key, item, periods) is None:
+                return True
+            try:
+                return self._merge(key, item, periods)
+            except ItemTooLargeError:
+                return until_uncontended(lambda: self._merge_crowded(key, item, periods), sleep=self._sleep)
+        except RefusedItemError as refusal:
+            return RefusedRow(ResultKey(row.entity_type, row.entity_id, row.calculation_date), f"DynamoDB: {refusal}")
 
+    def _create(self, key: Item, item: Item, periods: dict[str, Item], *, tell: bool = False) -> Item | None:
+        """Make a row; where there is one return it if the caller asks to be told it, otherwise nothing of it.
+
+        So whoever writes rows needs no permission to read them.
+        """
         create = Update()
-        create.set_all({**item, "created_at": now, "periods": {"M": periods}})
-        if self._update(key, create, "attribute_not_exists(id)"):
-            return True
+        create.set_all({**item, "created_at": item["updated_at"], "periods": {"M": periods}})
+        told: Any = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"} if tell else {}
+        return self._update(key, create, "attribute_not_exists(id)", **told)
 
+    def _merge(self, key: Item, item: Item, periods: dict[str, Item]) -> bool:
+        """Write periods into a row that is there; tell whether any was written."""
         merge = Update()
         merge.set_all(item)
-        merge.remove_all(missing)
+        merge.remove_all(name for name in OPTIONAL_ATTRIBUTES if name not in item)
         for label, period in periods.items():
             _set_period(merge, label, period)
-        if self._update(key, merge, f"{merge.name('version')} <= {merge.value(item['version'])}"):
+        if self._update(key, merge, f"{merge.name('version')} <= {merge.value(item['version'])}") is None:
             return True
 
         written = [self._write_period(key, label, period, item["version"]) for label, period in periods.items()]
         return any(written)
 
+    def _merge_crowded(self, key: Item, item: Item, periods: dict[str, Item]) -> bool:
+        """Write periods into a row that has no room for all of them.
+
+        Raises
+        ------
+        ContendedError
+            Another execution has written the row since it was looked at.
+        RefusedItemError
+            It is too large without those it gives up, too.
+        """
+        there = self._create(key, item, periods, tell=True)
+        if there is None:
+            return True
+        try:
+            return self._merge(key, item, periods)  # somebody may have made room before the row was looked at
+        except ItemTooLargeError:
+            pass
+        own, latest = int(item["version"]["N"]), int(there["version"]["N"])
+        surplus = given_up(
+            {label: int(period["M"]["version"]["N"]) for label, period in there["periods"]["M"].items()},
+            latest=max(own, latest),
+        )
+        for first in range(0, len(surplus), PERIODS_REMOVED):
+            self._remove(key, surplus[first : first + PERIODS_REMOVED], there["version"])
+        left_out = given_up(dict.fromkeys(periods, own), latest=max(own, latest))
+        try:
+            return self._merge(key, item, {label: each for label, each in periods.items() if label not in left_out})
+        except ItemTooLargeError as refusal:
+            if not surplus:
+                raise
+            # Somebody may have filled it again: look once more.
+            raise ContendedError(TransientError(f"DynamoDB: {refusal}")) from refusal
+
+    def _remove(self, key: Item, labels: Sequence[str], version: Item) -> None:
+        """Remove periods of a row that has this version."""
+        update = Update()
+        update.remove_paths(f"{update.name('periods')}.{update.name(label)}" for label in labels)
+        update_if(self._client, self._table, key, update, update.equal("version", version))
+
     def _write_period(self, key: Item, label: str, period: Item, version: Item) -> bool:
         """Write a period into a row of a later execution, unless that one calculated it too."""
         update = Update()
         path = _set_period(update, label, period)
-        return self._update(
-            key,
-            update,
-            f"attribute_not_exists({path}) OR {path}.{update.name('version')} <= {update.value(version)}",
-        )
+        condition = f"attribute_not_exists({path}) OR {path}.{update.name('version')} <= {update.value(version)}"
+        return self._update(key, update, condition) is None
 
-    def _update(self, key: Item, update: Update, condition: str) -> bool:
-        """Update an item; tell whether `condition` held."""
+    def _update(self, key: Item, update: Update, condition: str, **options: Any) -> Item | None:
+        """Update an item; return None, or where `condition` did not hold what the call was asked to tell of it.
+
+        Raises
+        ------
+        RefusedItemError
+            DynamoDB does not take what the item would become.
+        StoreError, ThrottledError, TransientError
+        """
         with typed_errors("DynamoDB"):
             try:
                 self._client.update_item(
-                    TableName=self._table, Key=key, ConditionExpression=condition, **update.arguments()
+                    TableName=self._table, Key=key, ConditionExpression=condition, **update.arguments(), **options
                 )
             except ClientError as error:
                 if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-                    return False
+                    found: Mapping[str, Any] = error.response
+                    return dict(found.get("Item", {}))
+                if refusal := refusal_of(error):
+                    raise refusal from error
                 raise
-        return True
+        return None
 
 
 def _set_period(update: Update, label: str, period: Item) -> str:
@@ -178,57 +247,6 @@ def _set_period(update: Update, label: str, period: Item) -> str:
     path = f"{update.name('periods')}.{update.name(label)}"
     update.set_path(path, period)
     return path
-
-
-def partition(entity_type: EntityType, entity_id: str) -> str:
-    """Return the partition key of an entity."""
-    return f"{entity_type}#{entity_id}"
-
-
-def stored_row(row: ResultRow, run: Run) -> JsonObject:
-    """Return the row as it is stored and read back, but for `created_at`: plain JSON values.
-
-    A number outside DynamoDB's range is stored as what it is worth there: one too small as 0, one too large as
-    undefined, with the reason `out_of_range`.
-    """
-    periods = {label: _stored_period(period, row, run) for label, period in row.periods.items()}
-    label, first = next(iter(periods.items()))
-    top = {name: first[name] for name in FIRST_PERIOD_METRICS if first[name] is not None}
-    return {
-        "id": partition(row.entity_type, row.entity_id),
-        **row.model_dump(mode="json", exclude={"periods", "asked"}, exclude_none=True),
-        "time_period": label,
-        **top,
-        "periods": periods,
-        "version": run.version,
-        "updated_at": timestamp(run.started_at),
-    }
-
-
-def _stored_period(period: PeriodResult, row: ResultRow, run: Run) -> JsonObject:
-    """Return a period with its provenance: those beside it may come from other requests."""
-    found = period.model_dump(mode="json", by_alias=True)
-    for name, value in found.items():
-        if isinstance(value, float):
-            if abs(value) > LARGEST_NUMBER:
-                found[name] = None
-                found["undefined"] = {**found["undefined"], name: Reason.OUT_OF_RANGE.value}
-            elif abs(value) < SMALLEST_NUMBER:
-                found[name] = 0.0
-    return {
-        **found,
-        "calculation_method": row.calculation_method.value,
-        "flow_timing": row.flow_timing.value,
-        "periods_per_year": row.periods_per_year,
-        "request_id": row.request_id,
-        "asked": row.asked.model_dump(mode="json") if row.asked else None,
-        "version": run.version,
-    }
-
-
-def timestamp(moment: datetime) -> str:
-    """Return a moment as ISO 8601 in UTC, to the millisecond."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _item(row: ResultRow, run: Run) -> Item:

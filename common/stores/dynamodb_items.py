@@ -36,6 +36,14 @@ Item = dict[str, Any]
 Result = TypeVar("Result")
 
 
+class RefusedItemError(Exception):
+    """DynamoDB refuses what an item would become, for a reason of that item alone."""
+
+
+class ItemTooLargeError(RefusedItemError):
+    """The item would be larger than DynamoDB takes."""
+
+
 class ContendedError(Exception):
     """What others write at the same time was in the way: read again, then try again.
 
@@ -48,6 +56,20 @@ class ContendedError(Exception):
     def __init__(self, last: TransientError) -> None:
         super().__init__(str(last))
         self.last = last
+
+
+def refusal_of(error: ClientError) -> RefusedItemError | None:
+    """Return the refusal of an item that an error of UpdateItem is, if it is one.
+
+    There is no code of its own for the size. The text is `Item size has exceeded the maximum allowed size` of a new
+    item, and of one that is there `Item size to update has ...`, or with ExtendDB the same as of a new one. Beside it
+    `Expression size has exceeded ...` is a fault of ours.
+    """
+    if error.response["Error"]["Code"] != "ValidationException":
+        return None
+    text = error.response["Error"].get("Message", "")
+    too_large = text.startswith("Item size") and text.endswith("exceeded the maximum allowed size")
+    return ItemTooLargeError(text) if too_large else RefusedItemError(text)
 
 
 def get_items(
@@ -208,7 +230,11 @@ class Update(Expression):
 
     def remove_all(self, attributes: Iterable[str]) -> None:
         """Remove attributes."""
-        self._remove += [self.name(attribute) for attribute in attributes]
+        self.remove_paths(self.name(attribute) for attribute in attributes)
+
+    def remove_paths(self, paths: Iterable[str]) -> None:
+        """Remove what lies at paths of placeholders."""
+        self._remove += paths
 
     def add(self, attribute: str, members: Item) -> None:
         """Add members to a set."""

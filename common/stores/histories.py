@@ -26,7 +26,7 @@ from common.calculations import (
 from common.calculations.types import day_date, day_number
 from common.errors import InputNotFoundError, InvalidPortfolioError
 from common.models.books import BookEntityType, EntityKey, StoredEntity
-from common.stores.portfolio_books import beginning, begun_by, ledger_entry, valued_history
+from common.stores.portfolio_books import beginning, begun_by, known_by, ledger_entry, valued_history
 from common.stores.ports import Books, PortfolioBook
 
 READERS = 8
@@ -341,6 +341,25 @@ class BookReader:
         return dict(zip((each.entity.entity_id for each in securities), _at_once(read, securities), strict=True))
 
 
+def given_history(valuations: Valuations, flows: Flows, timing: FlowTiming, until: date | None) -> History:
+    """Return the history of a portfolio that comes with its data, up to `until`: as of the same data in the books.
+
+    Parameters
+    ----------
+    valuations, flows
+        All that were given; the flows are in the valuations as `timing` says.
+    until
+        The last day; the last there is when None.
+
+    Raises
+    ------
+    InvalidPortfolioError
+        The first valuation is later.
+    """
+    last = None if until is None else day_number(until)
+    return _history(*known_by(valuations, flows, last), timing, last)
+
+
 def _at_once(read: Callable[[Item], Found], items: Sequence[Item]) -> list[Found]:
     """Return what `read` makes of each item, several at a time; threads for a single one would only cost time."""
     if len(items) < 2:
@@ -371,10 +390,12 @@ def _in_timing(
 def _history(
     valuations: Valuations, flows: Flows, timing: FlowTiming, last: int | None, warnings: tuple[Caution, ...] = ()
 ) -> History:
-    if timing is FlowTiming.AFTER_CLOSE and last is not None:
-        # After the close of the last day a flow is beyond the history, not a doubtful part of it.
-        inside = flows.days != valuations.days[-1]
-        flows = Flows(flows.days[inside], flows.amounts[inside])
+    if timing is FlowTiming.AFTER_CLOSE and last is not None and flows.days.size:
+        closing = valuations.days[-1]
+        if flows.days[-1] >= closing:
+            # After the close of the last day a flow is beyond the history, not a doubtful part of it.
+            inside = flows.days != closing
+            flows = Flows(flows.days[inside], flows.amounts[inside])
     return History(valuations, flows, timing, warnings)
 
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import date
+from decimal import Decimal
 from io import BytesIO
 from threading import Lock
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from common.errors import InputNotFoundError, InvalidPortfolioError
+from common.errors import InputNotFoundError, InvalidPortfolioError, too_large
 from common.models.results import EntityType, ResultRow, Run
-from common.stores.dynamodb import stored_row
-from common.stores.ports import JsonObject, ResultKey, WriteReport
+from common.stores.dynamodb_items import MAX_ITEM_BYTES
+from common.stores.ports import JsonObject, RefusedRow, ResultKey, WriteReport
+from common.stores.result_rows import given_up, stored_row
 
 
 class InMemoryResultStore:
@@ -23,7 +25,8 @@ class InMemoryResultStore:
         """Write `rows`, merging with what is there."""
         with self._lock:
             written = [self._write(row, run) for row in rows]
-        return WriteReport(written.count(True), written.count(False))
+        refused = tuple(each for each in written if isinstance(each, RefusedRow))
+        return WriteReport(written.count(True), written.count(False), refused)
 
     def read_many(self, keys: Sequence[ResultKey]) -> dict[ResultKey, JsonObject]:
         """Read the stored rows of `keys`."""
@@ -41,24 +44,41 @@ class InMemoryResultStore:
         """Return the last stored row of one entity on or before `as_of`."""
         return next(reversed(list(self.history(entity_type, entity_id, end=as_of))), None)
 
-    def _write(self, row: ResultRow, run: Run) -> bool:
+    def _write(self, row: ResultRow, run: Run) -> bool | RefusedRow:
         key = ResultKey(row.entity_type, row.entity_id, row.calculation_date)
         new = stored_row(row, run)
-        old = self._rows.get(key)
-        if old is None:
-            self._rows[key] = {**new, "created_at": new["updated_at"]}
-            return True
-        if old["version"] <= run.version:
-            periods = {**old["periods"], **new["periods"]}
-            self._rows[key] = {**new, "created_at": old["created_at"], "periods": periods}
-            return True
+        old = self._rows.get(key, {**new, "created_at": new["updated_at"]})
         newer = {
             label: period
             for label, period in new["periods"].items()
             if label not in old["periods"] or old["periods"][label]["version"] <= run.version
         }
-        self._rows[key] = {**old, "periods": {**old["periods"], **newer}}
+        latest = {**new, "created_at": old["created_at"]} if old["version"] <= run.version else old
+        merged = {**latest, "periods": {**old["periods"], **newer}}
+        if _item_bytes(merged) > MAX_ITEM_BYTES:
+            versions = {label: period["version"] for label, period in merged["periods"].items()}
+            for label in given_up(versions, latest=merged["version"]):
+                del merged["periods"][label]
+                newer.pop(label, None)
+            if (size := _item_bytes(merged)) > MAX_ITEM_BYTES:
+                return RefusedRow(key, f"the row has {size} bytes, more than {MAX_ITEM_BYTES}")
+        self._rows[key] = merged
         return bool(newer)
+
+
+def _item_bytes(value: Any) -> int:
+    """Return the size of a row by DynamoDB's rules."""
+    match value:
+        case None | bool():
+            return 1
+        case str():
+            return len(value.encode())
+        case int() | float():
+            return (len(Decimal(repr(value)).as_tuple().digits) + 1) // 2 + 1
+        case dict():
+            return 3 + sum(1 + len(name.encode()) + _item_bytes(each) for name, each in value.items())
+        case _:
+            return 3 + sum(1 + _item_bytes(each) for each in value)
 
 
 class InMemoryPayloadStore:
@@ -84,7 +104,7 @@ class InMemoryPayloadStore:
         """Return the object that `s3://bucket/key` names, or a version of it."""
         body = self.get(uri if version is None else f"{uri}?versionId={version}")
         if len(body) > max_bytes:
-            raise InvalidPortfolioError(f"{uri}: larger than {max_bytes // 1024 // 1024} MiB")
+            raise InvalidPortfolioError(f"{uri}: {too_large(len(body), max_bytes)}")
         return body
 
     def open_uri(self, uri: str) -> BinaryIO:

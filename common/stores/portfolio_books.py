@@ -49,17 +49,31 @@ def valued_history(
             )
         days.append(day_number(each.trade_date))
         amounts.append(float(-each.amount if each.type in _OUTWARD else each.amount))
-    flows = Flows.from_arrays(days, amounts)
+    return known_by(valuations, Flows.from_arrays(days, amounts), last)
+
+
+def known_by(valuations: Valuations, flows: Flows, last: int | None) -> tuple[Valuations, Flows]:
+    """Return the valuations and flows of the days up to `last`; all of them where it is None.
+
+    Raises
+    ------
+    InvalidPortfolioError
+        There is no valuation by then.
+    """
     if last is None:
         return valuations, flows
-    kept = valuations.days <= last
-    if not kept.any():
-        first = day_date(int(valuations.days[0]))
-        raise InvalidPortfolioError(
-            f"the first valuation, {first.isoformat()}, is later than as_of_date {day_date(last).isoformat()}"
-        )
-    known = flows.days <= last
-    return Valuations(valuations.days[kept], valuations.values[kept]), Flows(flows.days[known], flows.amounts[known])
+    if valuations.days[-1] > last:
+        known = int(valuations.days.searchsorted(last, side="right"))
+        if not known:
+            first = day_date(int(valuations.days[0]))
+            raise InvalidPortfolioError(
+                f"the first valuation, {first.isoformat()}, is later than as_of_date {day_date(last).isoformat()}"
+            )
+        valuations = Valuations(valuations.days[:known], valuations.values[:known])
+    if flows.days.size and flows.days[-1] > last:
+        known = int(flows.days.searchsorted(last, side="right"))
+        flows = Flows(flows.days[:known], flows.amounts[:known])
+    return valuations, flows
 
 
 def begun_by(books: Mapping[str, PortfolioBook], last: int | None) -> dict[str, PortfolioBook]:

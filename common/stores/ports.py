@@ -20,13 +20,21 @@ class ResultKey(NamedTuple):
     calculation_date: date
 
 
+class RefusedRow(NamedTuple):
+    """One row that a `ResultStore` would not take, for a reason of its own: the others do not depend on it."""
+
+    key: ResultKey
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class WriteReport:
     """What became of the rows handed to a `ResultStore`."""
 
     written: int
     superseded: int = 0
-    """Rows of which a later execution had written all periods already; they were left alone."""
+    """Rows of which a later execution had written all periods already, or has left no room for them."""
+    refused: Sequence[RefusedRow] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +60,19 @@ class ResultStore(Protocol):
     """Rows by entity and calculation date: the specification's Performance Metrics table.
 
     `write` is idempotent. The row of an entity and date keeps `created_at` and the periods of other requests; a
-    period written by a later execution (`Run.version`) is never overwritten by an earlier one.
+    period written by a later execution (`Run.version`) is never overwritten by an earlier one. A row that would be too
+    large with all of them gives up the explicit periods, `FROM/TO`, of all executions but the latest one.
 
     Raises
     ------
     ThrottledError, TransientError
         Try the whole call again; what was written stays, and is written again unchanged.
     StoreError
-        The store refuses this for good.
+        The store refuses all of this for good.
     """
 
     def write(self, rows: Sequence[ResultRow], run: Run) -> WriteReport:
-        """Write `rows`, merging with what is there."""
+        """Write `rows`, merging with what is there; those refused for themselves are told one by one."""
 
     def read_many(self, keys: Sequence[ResultKey]) -> dict[ResultKey, JsonObject]:
         """Read the stored rows of `keys`, as plain JSON values; a missing one is absent."""
@@ -122,7 +131,10 @@ class PayloadStore(Protocol):
         """
 
     def open_uri(self, uri: str) -> BinaryIO:
-        """Open the object an `s3://bucket/key` names, to be read from its beginning to its end and closed."""
+        """Open the object an `s3://bucket/key` names, to be read from its beginning to its end and closed.
+
+        Where it is replaced while it is read, the next read raises InputNotFoundError: it is another one now.
+        """
 
     def put_file(self, key: str, file: BinaryIO) -> None:
         """Store what `file` holds from where it stands, of any length, replacing what is there."""

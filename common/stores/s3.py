@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from common.config import PayloadSettings
-from common.errors import InputNotFoundError, InvalidPortfolioError
-from common.stores.botocore_errors import typed_errors
+from common.errors import InputNotFoundError, InvalidPortfolioError, too_large
+from common.stores.botocore_errors import REPLACED, error_code, typed_errors
 from common.stores.clients import Patience, aws_client
 from common.warm import kept
 
@@ -55,7 +55,7 @@ class S3PayloadStore:
             else:
                 answer = self._client.get_object(Bucket=bucket, Key=key, VersionId=version)
             if answer["ContentLength"] > max_bytes:
-                raise InvalidPortfolioError(f"{uri}: larger than {max_bytes // 1024 // 1024} MiB")
+                raise InvalidPortfolioError(f"{uri}: {too_large(answer['ContentLength'], max_bytes)}")
             return answer["Body"].read()
 
     def open_uri(self, uri: str) -> BinaryIO:
@@ -117,8 +117,10 @@ def _told_by_uri(bucket: str, key: str) -> Iterator[None]:
     try:
         with typed_errors("S3"):
             yield
-    except InputNotFoundError:
-        raise InputNotFoundError(f"s3://{bucket}/{key}: there is no such object, or it may not be read") from None
+    except InputNotFoundError as error:
+        replaced = error_code(error.__cause__) == REPLACED
+        what = "was replaced while it was read" if replaced else "there is no such object, or it may not be read"
+        raise InputNotFoundError(f"s3://{bucket}/{key}: {what}") from None
 
 
 @kept

@@ -316,8 +316,8 @@ class _Simulation:
                     self._iterate(entered, batch)
             case "CalculatePortfolio":
                 self._iterated(now, batch)
-            case "PersistDynamoDB":
-                self._call(now + self._enter(now, 1), _Call("PersistTimestream", batch))
+            case "PersistDynamoDB" if batch.failed < batch.size:  # CountCalculated, AnyCalculated, PersistTimestream
+                self._call(now + self._enter(now, 3), _Call("PersistTimestream", batch))
             case _:
                 self._finish(now, batch)
 
@@ -330,10 +330,7 @@ class _Simulation:
         if batch.waiting:
             self._iterate(now, batch)
         elif not batch.unfinished:
-            if batch.failed == batch.size:
-                self._finish(now, batch)
-            else:  # CountCalculated, AnyCalculated, PersistDynamoDB
-                self._call(now + self._enter(now, 3), _Call("PersistDynamoDB", batch))
+            self._call(now + self._enter(now, 1), _Call("PersistDynamoDB", batch))
 
     def _finish(self, now: float, batch: _Batch) -> None:
         self._events.at(now + self._enter(now, 3), self._end_batch, batch)  # the summary, the choice, the status

@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.response import StreamingBody
 from moto import mock_aws
 
 from common.config import PayloadSettings
@@ -130,7 +131,7 @@ def test_an_object_that_is_replaced_while_it_is_read_is_told(s3: Any, monkeypatc
     with closing(store.open_uri(f"s3://{BUCKET}/inputs/lines")) as file:
         assert file.readline() == b"one\n"
         store.put("inputs/lines", b"1\n2\n3\n4\n")
-        with pytest.raises(StoreError, match="PreconditionFailed"):
+        with pytest.raises(InputNotFoundError, match=rf"s3://{BUCKET}/inputs/lines: was replaced while it was read"):
             file.read()
 
 
@@ -164,6 +165,19 @@ def test_a_store_that_does_not_answer_is_a_passing_fault(s3: Any) -> None:
     s3.meta.events.register("before-call.s3.GetObject", hang)
     with pytest.raises(TransientError):
         S3PayloadStore(s3, BUCKET).get("key")
+
+
+def test_a_body_that_breaks_off_is_a_passing_fault(s3: Any) -> None:
+    def cut(parsed: dict[str, Any], **_: Any) -> None:
+        parsed["Body"] = StreamingBody(BytesIO(b"abc"), 10)
+
+    s3.put_object(Bucket=BUCKET, Key="key", Body=b"0123456789")
+    s3.meta.events.register("after-call.s3.GetObject", cut)
+    store = S3PayloadStore(s3, BUCKET)
+    with pytest.raises(TransientError, match="3 read, but total bytes expected is 10"):
+        store.get("key")
+    with closing(store.open_uri(f"s3://{BUCKET}/key")) as file, pytest.raises(TransientError):
+        file.read()
 
 
 def test_the_store_of_the_settings(s3: Any) -> None:

@@ -15,9 +15,10 @@ from moto import mock_aws
 from common.config import ResultStoreSettings
 from common.errors import StoreError, ThrottledError, TransientError
 from common.models.results import EntityType
-from common.stores.dynamodb import RESULT_TABLE, DynamoDBResultStore, result_store, stored_row
+from common.stores.dynamodb import RESULT_TABLE, DynamoDBResultStore, result_store
 from common.stores.memory import InMemoryResultStore
 from common.stores.ports import ResultKey, ResultStore
+from common.stores.result_rows import stored_row
 from tests.contract.rows import DAY, EARLY, LATE, period, row
 from workflows.local.dynamodb import LocalDynamoDB, find_extenddb
 
@@ -295,12 +296,6 @@ def test_unprocessed_keys_are_asked_for_again(moto_client: Any) -> None:
     moto_client.batch_get_item = never
     with pytest.raises(ThrottledError, match="10 keys still unprocessed"):
         store.read_many(keys)
-
-
-def test_a_row_too_large_for_an_item_is_refused_by_name(moto_client: Any) -> None:
-    periods = {f"{year}-01-01/{year}-12-31": period() for year in range(1000, 1700)}
-    with pytest.raises(StoreError, match="the row of port-12345 has"):
-        DynamoDBResultStore(moto_client, TABLE).write([row(periods=periods)], EARLY)
 
 
 def test_the_store_of_the_settings(moto_client: Any) -> None:

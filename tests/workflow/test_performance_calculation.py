@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,7 @@ class World:
     def steps(self, execution: Execution) -> list[str]:
         """Return the steps entered outside the Map, in order."""
         inside = {"CalculatePortfolio", "ReadReason", "RecordFailure", "RecordCrash"}
+        inside |= {"WasRefused", "RecordRefusal", "KeepOutcome"}
         events = self.executions.history(execution.name)
         entered = [event.step or "" for event in events if event.type.endswith("StateEntered")]
         return [step for step in entered if step not in inside]
@@ -142,9 +143,9 @@ def test_success(tmp_path: Path) -> None:
         assert it.steps(execution) == [
             "ValidateInput",
             "CalculatePortfolios",
+            "PersistDynamoDB",
             "CountCalculated",
             "AnyCalculated",
-            "PersistDynamoDB",
             "PersistTimestream",
             "SummariseCalculation",
             "DecideStatus",
@@ -199,7 +200,7 @@ def test_a_wrong_request_fails_at_once_with_every_fault(tmp_path: Path) -> None:
         assert (execution.status, execution.error) == (ExecutionStatus.FAILED, "InvalidRequestError")
         message = json.loads(execution.cause or "")["errorMessage"]
         assert "$.max_concurrency: must be at most 40" in message
-        assert "$.portfolios[0].currency: must match" in message
+        assert "$.portfolios[0].currency: must be three capital letters" in message
         assert it.steps(execution) == ["ValidateInput"]
         assert it.records() == []
 
@@ -263,6 +264,82 @@ def test_dynamodb_down_fails_the_execution(tmp_path: Path) -> None:
         execution = it.run(request(1))
         assert (execution.status, execution.error) == (ExecutionStatus.FAILED, "ThrottledError")
         assert it.records() == []
+
+
+def test_a_refused_row_is_a_failure_and_the_others_are_kept(tmp_path: Path) -> None:
+    with world(tmp_path) as it:
+        refuse_rows(it, "p-1", "p-3")
+        execution = it.run(request(portfolios=[BROKEN, *(portfolio(f"p-{index}") for index in range(4))]))
+        assert execution.status is ExecutionStatus.SUCCEEDED
+        output = execution.output
+        assert (output["status"], output["calculated"], output["failed"]) == ("PARTIAL", 2, 3)
+        assert output["dynamodb"] == {"written": 2, "superseded": 0}
+        assert [row["entity_id"] for row in output["rows"]] == ["p-0", "p-2"]
+        assert [(each["entity_id"], each["error"]) for each in output["failures"]] == [
+            ("p-broken", "InputNotFoundError"),
+            ("p-1", "StoreError"),
+            ("p-3", "StoreError"),
+        ]
+        assert output["failures"][1] == {
+            "entity_type": "portfolio",
+            "entity_id": "p-1",
+            "error": "StoreError",
+            "message": f"DynamoDB: {TOO_LARGE}",
+        }
+        assert [row["entity_id"] for row in it.rows("p-0", "p-1", "p-2", "p-3")] == ["p-0", "p-2"]
+        # Nothing of a refused row is in the time series, and nobody counts it there.
+        assert {record["entity_id"] for record in it.records()} == {"p-0", "p-2"}
+        assert output["timestream"]["written"] == 16
+        # The rows that were taken were written once.
+        steps = it.steps(execution)
+        assert (steps.count("PersistDynamoDB"), steps.count("RecordRefusals")) == (1, 1)
+        assert steps[-6:] == [
+            "CountStored",
+            "AnyCalculated",
+            "PersistTimestream",
+            "SummariseCalculation",
+            "DecideStatus",
+            "Partial",
+        ]
+
+
+def test_if_all_rows_are_refused_nothing_is_calculated(tmp_path: Path) -> None:
+    with world(tmp_path) as it:
+        refuse_rows(it, "p-0", "p-1")
+        execution = it.run(request(2))
+        assert (execution.status, execution.error) == (ExecutionStatus.FAILED, "AllPortfoliosFailed")
+        assert execution.cause == "None of 2 entities could be calculated; the first failed with StoreError."
+        last = it.executions.last_input(execution.name)
+        assert [each["entity_id"] for each in last["failures"]] == ["p-0", "p-1"]
+        assert (last["calculated"], last["failed"], last["rows"]) == (0, 2, [])
+        assert it.records() == []
+
+
+@in_this_process
+def test_a_refused_row_is_not_in_the_backfill(tmp_path: Path) -> None:
+    def down(operation: str, _: Any) -> Any:
+        return "InternalServerException" if operation == "WriteRecords" else None
+
+    with world(tmp_path, timestream_faults=down) as it:
+        refuse_rows(it, "p-0")
+        execution = it.run(request(2))
+        assert (execution.output["status"], execution.output["failed"]) == ("PARTIAL", 1)
+        (message,) = it.backfill()
+        assert [row["entity_id"] for row in message["rows"]] == ["p-1"]
+
+
+def test_explicit_periods_without_end_fail_no_run(tmp_path: Path) -> None:
+    """Sixteen requests of 32 periods each are more than an item holds."""
+    with world(tmp_path) as it:
+        for number in range(16):
+            first = [date(2024, 1, 1) + timedelta(days=each) for each in range(32)]
+            labels = [f"{day}/{date(2024, 3, 1) + timedelta(days=number)}" for day in first]
+            execution = it.run(request(2, request_id=f"r-{number}", time_periods=["YTD", *labels[:31]]))
+            assert execution.output["status"] == "SUCCEEDED"
+        for row in it.rows("p-0", "p-1"):
+            assert {label for label in row["periods"] if "/" not in label} == {"YTD"}
+            assert set(labels[:31]) < set(row["periods"])
+            assert len(row["periods"]) < 16 * 31
 
 
 @in_this_process
@@ -362,6 +439,21 @@ def unversioned(row: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "periods": periods}
 
 
+TOO_LARGE = "Item size to update has exceeded the maximum allowed size"
+
+
+def refuse_rows(it: World, *names: str) -> None:
+    """Let DynamoDB refuse the rows of some portfolios, as it does those that are too large for an item."""
+
+    def refuse(params: dict[str, Any], **_: Any) -> None:
+        if json.loads(params["body"])["Key"]["id"]["S"].partition("#")[2] in names:
+            error = {"Code": "ValidationException", "Message": TOO_LARGE}
+            answer: Any = {"Error": error, "ResponseMetadata": {"HTTPStatusCode": 400}}
+            raise ClientError(answer, "UpdateItem")
+
+    _before_updates(refuse)
+
+
 def fail_updates(it: World, *, after: int, times: int) -> None:
     """Let DynamoDB throttle every update from the `after`-th on, `times` of them, in the functions' own client."""
     seen = {"calls": 0, "failed": 0}
@@ -374,7 +466,11 @@ def fail_updates(it: World, *, after: int, times: int) -> None:
             answer: Any = {"Error": {"Code": code, "Message": "injected"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
             raise ClientError(answer, "UpdateItem")
 
+    _before_updates(throttle)
+
+
+def _before_updates(hook: Callable[..., None]) -> None:
     # A client copies the session's hooks when it is made: let the function make a new one.
     result_store.cache_clear()
     assert boto3.DEFAULT_SESSION is not None
-    boto3.DEFAULT_SESSION.events.register("before-call.dynamodb.UpdateItem", throttle)
+    boto3.DEFAULT_SESSION.events.register("before-call.dynamodb.UpdateItem", hook)
