@@ -2,13 +2,14 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from math import isfinite
 from typing import Any, BinaryIO, Self
 
 from common.errors import StoreError
 from common.json_text import compact_json
+from common.models.limits import MAX_PORTFOLIOS_BYTES
 from common.models.manifests import FAILURE
 from common.models.request import EntityReference, PortfolioInput
 from common.models.results import EntityType
@@ -34,7 +35,7 @@ class BatchWriter:
     options
         What the requests of all batches share.
     size
-        Of a batch, in entities.
+        Of a batch, in entities. Portfolios with their data also begin a new one where it would grow too large.
 
     Attributes
     ----------
@@ -47,6 +48,7 @@ class BatchWriter:
         self._payloads, self._bucket, self._prefix, self._options = payloads, bucket, prefix, options
         self._references: list[EntityReference] = []
         self._portfolios: list[bytes] = []
+        self._bytes = 0
         self._list, self._refusals = scratch_file(), scratch_file()
         self._list.write(b"[")
 
@@ -65,17 +67,31 @@ class BatchWriter:
             self._flush_references()
 
     def add_portfolio(self, portfolio: PortfolioInput) -> None:
-        """Add a portfolio that comes with its data."""
+        """Add a portfolio that comes with its data; a batch ends before it would be more than a calculation reads."""
         self.entities += 1
-        self._portfolios.append(compact_json(portfolio.model_dump(mode="json", exclude_none=True)))
+        line = compact_json(portfolio.model_dump(mode="json", exclude_none=True))
+        if self._bytes + len(line) > MAX_PORTFOLIOS_BYTES:
+            self._flush_portfolios()
+        self._portfolios.append(line)
+        self._bytes += len(line) + 1
         if len(self._portfolios) == self.size:
             self._flush_portfolios()
 
-    def refuse(self, document: JsonObject, message: str) -> None:
-        """Note an entry that cannot be calculated: a failure of the run from its beginning."""
+    def refuse(self, document: JsonObject, message: str, told: Mapping[str, Any] | None = None) -> None:
+        """Note an entry that cannot be calculated: a failure of the run from its beginning.
+
+        Parameters
+        ----------
+        document
+            What could be read of it.
+        message
+            Why.
+        told
+            What else stands under `failure`.
+        """
         self.entities += 1
         self._refused += 1
-        line = _writable({**document, FAILURE: {"error": REFUSED, "message": message}})
+        line = _writable({**document, FAILURE: {"error": REFUSED, "message": message, **(told or {})}})
         self._refusals.write(json.dumps(line, default=str, allow_nan=False).encode() + b"\n")
 
     def flush(self) -> None:
@@ -100,7 +116,7 @@ class BatchWriter:
             self._add_batch(_named(list(alike)))
 
     def _flush_portfolios(self) -> None:
-        portfolios, self._portfolios = self._portfolios, []
+        portfolios, self._portfolios, self._bytes = self._portfolios, [], 0
         if portfolios:
             key = f"{self._prefix}batches/{self._count:06}.jsonl"
             self._payloads.put(key, b"\n".join(portfolios))
@@ -154,7 +170,7 @@ class EntityNames:
 
 
 def _writable(value: Any) -> Any:
-    """Return a value without what JSON and UTF-8 have no form of: NaN, infinities and lone surrogates."""
+    """Return a value without what JSON and UTF-8 have no form of: NaN and infinities as text, no lone surrogates."""
     match value:
         case dict():
             return {_writable(key): _writable(each) for key, each in value.items()}
@@ -163,7 +179,7 @@ def _writable(value: Any) -> Any:
         case str():
             return value.encode("utf-8", "replace").decode()
         case float() if not isfinite(value):
-            return None
+            return json.dumps(value)
     return value
 
 

@@ -72,6 +72,11 @@ class ThrottledError(TransientError):
     """A dependency asked for less; wait longer than for other transient errors."""
 
 
+def too_large(size: int, limit: int) -> str:
+    """Return what is said of a file of so many bytes, of which no more than `limit` are read."""
+    return f"is of {size:,} bytes, larger than the {limit:,} that are read"
+
+
 def clip(text: str, limit: int) -> str:
     """Shorten `text` to `limit` characters, saying so."""
     return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from math import isfinite
 from operator import attrgetter
@@ -20,14 +20,15 @@ from common.calculations.types import day_date
 from common.config import BooksSettings, CacheSettings, PayloadSettings
 from common.errors import InputNotFoundError, InvalidPortfolioError, StoreError, clip
 from common.models.books import BookEntityType, EntityKey
-from common.models.limits import MAX_SOURCE_BYTES
+from common.models.fields import ahead_fault
+from common.models.limits import MAX_SERIES_BYTES
 from common.models.references import read_cash_flows, read_valuations
 from common.models.request import CalculationOptions, PortfolioInput
 from common.models.series import CashFlowColumns, ValuationColumns
 from common.observability import logger
 from common.stores.dynamodb_books import book_store
 from common.stores.dynamodb_cache import result_cache
-from common.stores.histories import BookReader, History
+from common.stores.histories import BookReader, History, given_history
 from common.stores.layered_cache import SharedCalculationCache
 from common.stores.ports import PayloadStore
 from common.stores.s3 import payload_store
@@ -183,8 +184,11 @@ def _given(
     """Calculate a portfolio that comes with its data."""
     document = entity["portfolio"] if "portfolio" in entity else orjson.loads(payloads.get(entity["key"]))
     portfolio = PortfolioInput.model_validate(document)
-    history = History(
-        _valuations(portfolio, payloads), _flows(portfolio, payloads), options.flow_timing or FlowTiming.AFTER_CLOSE
+    history = given_history(
+        _valuations(portfolio, payloads),
+        _flows(portfolio, payloads),
+        options.flow_timing or FlowTiming.AFTER_CLOSE,
+        options.as_of_date,
     )
     who = {
         "benchmark_id": benchmark["benchmark_id"] if benchmark else None,
@@ -251,12 +255,11 @@ def _of_the_books(
 def _calculated(
     history: History, options: CalculationOptions, as_of: date | None, benchmark: Valuations | None
 ) -> dict[str, Any]:
-    first, last = (day_date(int(day)) for day in (history.valuations.days[0], history.valuations.days[-1]))
-    as_of = as_of or last
-    if first > as_of:
-        raise InvalidPortfolioError(
-            f"the first valuation, {first.isoformat()}, is later than as_of_date {as_of.isoformat()}"
-        )
+    """Calculate a history that ends by `as_of`; no level of a benchmark that is later has a part in it either."""
+    if as_of is None:
+        as_of = day_date(int(history.valuations.days[-1]))
+        if ahead := ahead_fault(as_of, datetime.now(UTC).date()):
+            raise InvalidPortfolioError(f"the last valuation, of {as_of.isoformat()}, {ahead}")
     performance = calculate_performance(
         history.valuations,
         history.flows,
@@ -277,14 +280,14 @@ def _valuations(portfolio: PortfolioInput, payloads: PayloadStore) -> Valuations
     series = portfolio.valuations
     if isinstance(series, ValuationColumns):
         return series.valuations()
-    return read_valuations(payloads.get_uri(series.source, max_bytes=MAX_SOURCE_BYTES), series)
+    return read_valuations(payloads.get_uri(series.source, max_bytes=MAX_SERIES_BYTES), series)
 
 
 def _flows(portfolio: PortfolioInput, payloads: PayloadStore) -> Flows:
     series = portfolio.cash_flows
     if isinstance(series, CashFlowColumns):
         return series.flows()
-    return read_cash_flows(payloads.get_uri(series.source, max_bytes=MAX_SOURCE_BYTES), series)
+    return read_cash_flows(payloads.get_uri(series.source, max_bytes=MAX_SERIES_BYTES), series)
 
 
 def _benchmark(benchmark: Mapping[str, Any] | None, payloads: PayloadStore) -> Valuations | None:

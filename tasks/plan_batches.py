@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from common.access import Buckets, Scope, fleet_prefix, staged_prefix
 from common.batches import BatchWriter, EntityNames
@@ -12,7 +13,7 @@ from common.errors import Fault, InputNotFoundError, InvalidRequestError
 from common.json_text import compact_json
 from common.models.books import BookEntityType, EntityKey
 from common.models.fleet import FleetRequest
-from common.models.manifests import ManifestEntry, RefusedEntry, read_manifest
+from common.models.manifests import ManifestEntry, RefusedEntry, duplicate, read_manifest
 from common.models.request import EntityReference, PortfolioInput
 from common.models.rows import UnreadableFileError
 from common.models.sources import Source, SourceFormat
@@ -23,6 +24,9 @@ from common.stores.ports import Books, PayloadStore
 from common.stores.s3 import payload_store
 
 JsonObject = dict[str, Any]
+_MANIFEST: Final = "manifest"
+"""Under `failure`: the file that its message counts the lines of, where the message does not name it itself."""
+
 OpenManifest = Callable[[str], BinaryIO]
 
 
@@ -77,7 +81,7 @@ def plan_batches(
     prefix = fleet_prefix(request.client_id, execution_name)
     options = {**request.batch_options(execution_name), **_benchmark(request, scope, books, payloads, buckets)}
     with BatchWriter(payloads, buckets.payloads, prefix, options, request.batch_size) as batches:
-        planner = _Planner(batches, scope, books, buckets, request.manifest)
+        planner = _Planner(batches, scope, books, buckets, request)
         if request.manifest:
             with closing(_opened(open_manifest, request.manifest)) as file:
                 _plan_manifest(file, request.manifest, planner)
@@ -196,11 +200,13 @@ class _Planner:
     """Hands the entries of a manifest on to the batches, those refused that are no portfolio of whoever asks."""
 
     def __init__(
-        self, batches: "BatchWriter", scope: Scope, books: Books, buckets: Buckets, manifest: Source | None
+        self, batches: "BatchWriter", scope: Scope, books: Books, buckets: Buckets, request: FleetRequest
     ) -> None:
         self.batches = batches
-        self._scope, self._books, self._buckets = scope, books, buckets
+        self._scope, self._books, self._buckets, self._request = scope, books, buckets, request
+        self._today = datetime.now(UTC).date()
         # A table has a row for each valuation, and the rows of a portfolio belong together.
+        manifest = request.manifest
         self._of_rows = manifest is not None and manifest.resolved_format is not SourceFormat.JSON_LINES
         self._names = EntityNames()
         self._waiting: list[ManifestEntry] = []
@@ -210,17 +216,31 @@ class _Planner:
             if self._of_rows and "portfolio_id" in entry.document:
                 # Not to be calculated by rows of it that stand elsewhere.
                 self._earlier(EntityKey(BookEntityType.PORTFOLIO, str(entry.document["portfolio_id"])), entry.place)
-            self.batches.refuse(entry.document, f"{entry.place}: {entry.message}")
+            self._refuse(entry)
             return
         key = _key(entry.content)
         if (earlier := self._earlier(key, entry.place, rows=isinstance(entry.content, PortfolioInput))) is not None:
-            self.batches.refuse(entry.document(), f"{entry.place}: {key.entity_id} stands in {earlier} already")
+            message = f"{key.entity_id} stands in {earlier} already"
+            self._refuse(RefusedEntry(entry.place, entry.document(), message, duplicate(entry.names)))
+        elif (late := self._late(entry.content)) is not None:
+            self.batches.refuse(entry.document(), f"{entry.place}: $.as_of_date: {late}")
         elif self._scope.client_id is None:
             self._add(entry.content)
         else:
             self._waiting.append(entry)
             if len(self._waiting) == self.batches.size:
                 self._check_owners()
+
+    def _refuse(self, entry: RefusedEntry) -> None:
+        """Refuse an entry; what an earlier run refused already, in the words of that one, and of its manifest."""
+        message, told = f"{entry.place}: {entry.message}", entry.told
+        if entry.earlier:
+            manifest = told.get(_MANIFEST)
+            message = f"{manifest} {entry.message}" if isinstance(manifest, str) else entry.message
+            told = {key: value for key, value in told.items() if key != _MANIFEST}
+        elif told and self._request.manifest:
+            told = {_MANIFEST: self._request.manifest.source.rsplit("/", 1)[-1], **told}
+        self.batches.refuse(entry.document, message, told)
 
     def _earlier(self, key: EntityKey, place: str, *, rows: bool = True) -> str | None:
         """Note where an entity stands; return where it stands already, None where it is new."""
@@ -229,6 +249,11 @@ class _Planner:
             message = f"the rows of {key.entity_id} stand apart, at {earlier} and at {place}: sort by portfolio_id"
             raise InvalidRequestError([Fault("$.manifest", message)])
         return earlier
+
+    def _late(self, content: PortfolioInput | EntityReference) -> str | None:
+        """Return why an entity cannot be calculated as of its own date: it alone, not the batch it would stand in."""
+        as_of = content.as_of_date if isinstance(content, EntityReference) else None
+        return self._request.as_of_fault(as_of, self._today) if as_of else None
 
     def finish(self) -> None:
         self._check_owners()

@@ -12,7 +12,7 @@ import ijson
 from common.config import PayloadSettings
 from common.errors import clip, message_of
 from common.json_text import compact_json
-from common.models.limits import MAX_SOURCE_BYTES
+from common.models.limits import MAX_PORTFOLIOS_BYTES
 from common.models.manifests import FAILURE
 from common.models.results import EntityType
 from common.observability import logger
@@ -180,7 +180,7 @@ class _Totals:
     def _entries(self, request: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], JsonObject]]:
         """Yield the entities of a batch, each with the line that stands for it in a manifest."""
         if "portfolios" in request:
-            body = self._payloads.get_uri(request["portfolios"]["source"], max_bytes=MAX_SOURCE_BYTES)
+            body = self._payloads.get_uri(request["portfolios"]["source"], max_bytes=MAX_PORTFOLIOS_BYTES)
             for line in body.splitlines():
                 document = json.loads(line)
                 yield (EntityType.PORTFOLIO.value, document["portfolio_id"]), document

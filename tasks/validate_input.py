@@ -10,9 +10,9 @@ from common.access import Buckets, Scope
 from common.config import BooksSettings, PayloadSettings
 from common.errors import Fault, InputNotFoundError, InvalidPortfolioError, InvalidRequestError
 from common.models.books import BookEntityType
-from common.models.limits import MAX_PORTFOLIOS, MAX_SOURCE_BYTES, STATE_BUDGET_BYTES
+from common.models.limits import MAX_PORTFOLIOS, MAX_PORTFOLIOS_BYTES, MAX_SERIES_BYTES, STATE_BUDGET_BYTES
 from common.models.references import read_portfolios, read_valuations
-from common.models.request import CalculationRequest, EntityReference, parse_portfolios
+from common.models.request import CalculationRequest, EntityReference, PortfolioInput, parse_portfolios
 from common.models.results import EntityType
 from common.models.series import ValuationColumns
 from common.models.sources import Source
@@ -61,7 +61,7 @@ def validate_input(
     request = CalculationRequest.parse(document)
     scope = Scope(request.client_id)
     _refuse(unreadable(files(request), scope, buckets))  # before anything is read
-    items = _portfolios(request, scope, payloads, books, buckets) if request.portfolios else _entities(request, books)
+    work = _portfolios(request, scope, payloads, books, buckets) if request.portfolios else _entities(request, books)
     shared = request.model_dump(
         mode="json", exclude={"portfolios", "benchmark", "max_concurrency", "entity_type", "entity_ids", "entities"}
     )
@@ -70,12 +70,9 @@ def validate_input(
     plan = {
         "request": shared,
         "max_concurrency": request.max_concurrency,
-        "result_bytes": STATE_BUDGET_BYTES // len(items),
+        "result_bytes": STATE_BUDGET_BYTES // len(work),
     }
-    budget = STATE_BUDGET_BYTES - len(_json(plan))
-    if sum(len(_json(item)) + 1 for item in items) > budget:
-        items = [_travels(item, payloads, budget // len(items)) for item in items]
-    return {**plan, "entities": items}
+    return {**plan, "entities": _laid_out(work, payloads, STATE_BUDGET_BYTES - len(_json(plan)))}
 
 
 def handler(
@@ -113,15 +110,15 @@ def _refuse(faults: Sequence[Fault]) -> None:
 
 def _portfolios(
     request: CalculationRequest, scope: Scope, payloads: PayloadStore, books: Books, buckets: Buckets
-) -> list[dict[str, Any]]:
+) -> list[PortfolioInput]:
     """Return the portfolios that come with their data."""
     path, portfolios = "$.portfolios", request.portfolios
     if isinstance(portfolios, Source):
         try:
-            documents = read_portfolios(payloads.get_uri(portfolios.source, max_bytes=MAX_SOURCE_BYTES), portfolios)
+            body = payloads.get_uri(portfolios.source, max_bytes=MAX_PORTFOLIOS_BYTES)
+            portfolios = parse_portfolios(read_portfolios(body, portfolios), path)
         except (InvalidPortfolioError, InputNotFoundError) as error:
             raise InvalidRequestError([Fault(f"{path}.source", str(error))]) from None
-        portfolios = parse_portfolios(documents, path)
         _refuse(unreadable(files_of(portfolios), scope, buckets))
     assert portfolios is not None
     if request.client_id:
@@ -132,17 +129,10 @@ def _portfolios(
             each.model_copy(update={"client_id": entity.client_id, "account_id": entity.account_id})
             for each, entity in zip(portfolios, owned, strict=True)
         ]
-    return [
-        {
-            "entity_type": EntityType.PORTFOLIO.value,
-            "entity_id": each.portfolio_id,
-            "portfolio": each.model_dump(mode="json", exclude_none=True),
-        }
-        for each in portfolios
-    ]
+    return portfolios
 
 
-def _entities(request: CalculationRequest, books: Books) -> list[dict[str, Any]]:
+def _entities(request: CalculationRequest, books: Books) -> list[EntityReference]:
     """Return the entities whose data are in the books."""
     references = request.references()
     if references is None:
@@ -160,7 +150,7 @@ def _entities(request: CalculationRequest, books: Books) -> list[dict[str, Any]]
     elif request.client_id:
         _, faults = look_up(named(request), books, Scope(request.client_id).owns)
         _refuse(faults)
-    return [each.model_dump(mode="json", exclude_none=True) for each in references]
+    return references
 
 
 def _benchmark(
@@ -178,7 +168,7 @@ def _benchmark(
     columns = benchmark.valuations
     if isinstance(columns, Source):
         try:
-            levels = read_valuations(payloads.get_uri(columns.source, max_bytes=MAX_SOURCE_BYTES), columns)
+            levels = read_valuations(payloads.get_uri(columns.source, max_bytes=MAX_SERIES_BYTES), columns)
         except (InvalidPortfolioError, InputNotFoundError) as error:
             raise InvalidRequestError([Fault(f"{path}.source", str(error))]) from None
         if float(levels.values.min()) <= 0.0:
@@ -189,6 +179,30 @@ def _benchmark(
     if len(body) <= INLINE_BENCHMARK_BYTES:
         return found
     return {"benchmark_id": benchmark.benchmark_id, "key": _put(body, payloads)}
+
+
+def _laid_out(
+    work: Sequence[PortfolioInput | EntityReference], payloads: PayloadStore, budget: int
+) -> list[dict[str, Any]]:
+    """Return the work items: as they are where all of them fit into `budget` bytes, else each in its share of them.
+
+    They are written out one by one. As columns the portfolios of a request take a sixth of their room as JSON.
+    """
+    items: list[dict[str, Any]] = []
+    size = 0
+    for each in work:
+        items.append(_item(each))
+        size += len(_json(items[-1])) + 1
+        if size > budget:
+            return [_travels(_item(every), payloads, budget // len(work)) for every in work]
+    return items
+
+
+def _item(content: PortfolioInput | EntityReference) -> dict[str, Any]:
+    document = content.model_dump(mode="json", exclude_none=True)
+    if isinstance(content, EntityReference):
+        return document
+    return {"entity_type": EntityType.PORTFOLIO.value, "entity_id": content.portfolio_id, "portfolio": document}
 
 
 def _travels(item: dict[str, Any], payloads: PayloadStore, share: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from common.calculations import FlowTiming, TransactionType
 from common.models.fields import IsoDate, StrictModel, is_plain_number
 from common.models.identifiers import ClientIdentifier, Currency, Identifier
-from common.models.limits import MAX_AMOUNT, MAX_DAYS_AHEAD, MAX_QUANTITY_DIGITS
+from common.models.limits import MAX_AMOUNT, MAX_QUANTITY_DIGITS
 
 
 class BookEntityType(StrEnum):
@@ -186,21 +186,6 @@ class Transaction(StrictModel):
         if self.counterparty_id == self.portfolio_id:
             raise PydanticCustomError("counterparty", "the counterparty must be another portfolio")
         return self
-
-
-def trade_date_fault(trade_date: date, today: date) -> str | None:
-    """Return what is wrong with the date of a transaction that comes in; None where it may be entered.
-
-    Parameters
-    ----------
-    trade_date
-        Its date.
-    today
-        In UTC.
-    """
-    if (trade_date - today).days > MAX_DAYS_AHEAD:
-        return f"must be at most {MAX_DAYS_AHEAD} days after today"
-    return None
 
 
 def _names(kind: TransactionType, names: list[str]) -> dict[str, Any]:

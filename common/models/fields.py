@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
 
-from common.models.limits import FIRST_YEAR, LAST_YEAR, MAX_AMOUNT
+from common.models.limits import FIRST_YEAR, LAST_YEAR, MAX_AMOUNT, MAX_DAYS_AHEAD
 
 FIRST_DATE, LAST_DATE = date(FIRST_YEAR, 1, 1), date(LAST_YEAR, 12, 31)
 
@@ -34,10 +34,25 @@ def parse_date(value: object) -> date:
         else:
             if FIRST_DATE <= day <= LAST_DATE:
                 return day
-            raise PydanticCustomError("date_range", "the date must lie between 1900 and 2199")
+            raise PydanticCustomError("date_range", "must lie between 1900 and 2199")
     elif type(value) is date:
         return value
     raise PydanticCustomError("date_format", "must be a date, YYYY-MM-DD")
+
+
+def ahead_fault(day: date, today: date) -> str | None:
+    """Return what is wrong with a date that lies ahead; None where it may come in.
+
+    Parameters
+    ----------
+    day
+        Of a trade, a value, a calculation.
+    today
+        In UTC.
+    """
+    if (day - today).days > MAX_DAYS_AHEAD:
+        return f"must be at most {MAX_DAYS_AHEAD} days after today"
+    return None
 
 
 def is_plain_number(text: str) -> bool:

@@ -35,7 +35,15 @@ MAX_CASH_FLOWS = 40_000
 FIRST_YEAR, LAST_YEAR = 1900, 2199  # of any date: earlier ones are not on record, later ones are slips
 MAX_ID_CHARACTERS = 64
 MAX_AMOUNT = 1e15  # float64 keeps a hundredth of it
-MAX_SOURCE_BYTES = 256 * 1024 * 1024
+# Files a request refers to, by what a function of 1,024 MB can read of them (tests/unit/test_memory.py). Of one series:
+# 419 bytes for each of its points; as JSON with indents one takes 80.
+MAX_SERIES_BYTES = 16 * 1024 * 1024
+# Of all portfolios of a request, and of a batch: 500 with 50 bytes for each weekday of ten years.
+MAX_PORTFOLIOS_BYTES = 64 * 1024 * 1024
+# The rows of such a file, where it is a table: Parquet may have any number of them in few bytes.
+MAX_PORTFOLIOS_ROWS = 2_000_000
+# One portfolio of such a file, as a line of a manifest.
+MAX_PORTFOLIO_BYTES = MAX_MANIFEST_LINE_BYTES
 # DynamoDB keeps 38 digits of a number; 34 leave room for what a split multiplies.
 MAX_QUANTITY_DIGITS = 34
 

@@ -3,7 +3,7 @@
 import io
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from typing import Any, TypeVar
 
@@ -15,14 +15,23 @@ from common.calculations import Flows, Valuations
 from common.errors import InvalidPortfolioError
 from common.models.faults import faults
 from common.models.fields import parse_amount, parse_date
-from common.models.limits import MAX_CASH_FLOWS, MAX_PORTFOLIOS, MAX_VALUATIONS
+from common.models.json_portfolios import json_portfolios
+from common.models.limits import (
+    MAX_CASH_FLOWS,
+    MAX_PORTFOLIO_BYTES,
+    MAX_PORTFOLIOS,
+    MAX_PORTFOLIOS_ROWS,
+    MAX_VALUATIONS,
+)
 from common.models.rows import (
     Malformed,
     Numbered,
     Row,
+    Table,
     UnreadableFileError,
     csv_table,
     json_rows,
+    missing_column,
     parquet_table,
     text_date,
 )
@@ -78,32 +87,41 @@ def read_cash_flows(body: bytes, source: Source) -> Flows:
     return Flows.from_arrays(numbers, np.asarray(amounts, dtype=np.float64))
 
 
-def read_portfolios(body: bytes, source: Source) -> list[Any]:
-    """Return the portfolios of a file as they would stand in a request, not yet validated.
+def read_portfolios(body: bytes, source: Source) -> Iterator[Any]:
+    """Yield the portfolios of a file as they would stand in a request, not yet validated.
 
+    Of JSON and JSON Lines no more than one is in memory; a table is read whole, for its rows may stand in any order.
     JSON holds a list of them, JSON Lines one a line. CSV and Parquet have a row for each valuation: `portfolio_id`,
     `date`, `value`, and where wanted `cash_flow`, `client_id`, `account_id`, `currency`.
 
     Raises
     ------
     InvalidPortfolioError
-        The file cannot be read.
+        The file, or from some place on the rest of it, cannot be read; or it has too many rows.
     """
     match source.resolved_format:
         case SourceFormat.JSON:
-            document = _read_json(body, source, lambda parsed: parsed)
-            if not isinstance(document, list):
-                raise InvalidPortfolioError(f"{source.source}: must be a list of portfolios")
-            return document
+            try:
+                yield from json_portfolios(body, MAX_PORTFOLIO_BYTES)
+            except UnreadableFileError as error:
+                raise InvalidPortfolioError(f"{source.source}: {error}") from None
         case SourceFormat.JSON_LINES:
-            return [row for _, row in _rows(body, source)]
+            for _, row in _rows(body, source):
+                yield row
         case _:
-            return list(_by_portfolio(_rows(body, source), source).values())
+            rows = _rows(body, source, "portfolio_id", "date", "value")
+            portfolios = _by_portfolio(rows, source)
+            for name in list(portfolios):
+                yield portfolios.pop(name)
 
 
 def _by_portfolio(rows: Iterator[tuple[Place, Row]], source: Source) -> dict[str, dict[str, Any]]:
     portfolios: dict[str, dict[str, Any]] = {}
-    for place, row in rows:
+    for count, (place, row) in enumerate(rows, start=1):
+        if count > MAX_PORTFOLIOS_ROWS:
+            raise InvalidPortfolioError(
+                f"{source.source}: over {MAX_PORTFOLIOS_ROWS:,} rows; as a manifest it may have more"
+            )
         name = row.get("portfolio_id")
         if name in (None, ""):
             raise InvalidPortfolioError(f"{source.source}: {place}: portfolio_id is missing")
@@ -144,7 +162,7 @@ def _read_series(
     numbers: list[float] = []
     first_place: dict[date, Place] = {}
     told: list[str] = []
-    for place, row in _rows(body, source):
+    for place, row in _rows(body, source, "date", column):
         try:
             day, number = parse_date(text_date(row.get("date"))), parse_amount(row.get(column))
         except PydanticCustomError as error:
@@ -164,40 +182,58 @@ def _read_series(
     return days, numbers
 
 
-def _rows(body: bytes, source: Source) -> Iterator[tuple[Place, Row]]:
+def _rows(body: bytes, source: Source, *columns: str) -> Iterator[tuple[Place, Row]]:
+    """Yield the rows of a file; a table must have all of `columns`."""
     unit = "row" if source.resolved_format is SourceFormat.PARQUET else "line"
     try:
-        for number, row in _numbered(body, source):
+        for number, row in _numbered(body, source, columns):
             if isinstance(row, Malformed):
                 raise InvalidPortfolioError(f"{source.source}: {unit} {number}: {row.reason}")
             yield f"{unit} {number}", row
     except UnreadableFileError as error:
         raise InvalidPortfolioError(f"{source.source}: {error}") from None
+    except UnicodeDecodeError:
+        raise InvalidPortfolioError(f"{source.source}: is not UTF-8 text (byte {_first_undecoded(body)})") from None
 
 
-def _numbered(body: bytes, source: Source) -> Numbered:
+def _numbered(body: bytes, source: Source, columns: Sequence[str]) -> Numbered:
     match source.resolved_format:
         case SourceFormat.CSV:
-            table = csv_table(io.StringIO(_text(body, source), newline="\n"))
-            if "date" not in table.columns:
-                raise UnreadableFileError("line 1: there is no column `date` in the header")
-            yield from table.rows
+            yield from _having(columns, csv_table(_lines(body)))
         case SourceFormat.JSON_LINES:
-            yield from json_rows(io.StringIO(_text(body, source), newline="\n"))
+            yield from json_rows(_lines(body))
         case SourceFormat.PARQUET:
             with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
                 file.write(body)
                 file.flush()
-                yield from parquet_table(file.name).rows
+                yield from _having(columns, parquet_table(file.name))
         case SourceFormat.JSON:
             raise AssertionError("JSON is read whole")
 
 
-def _text(body: bytes, source: Source) -> str:
+def _having(columns: Sequence[str], table: Table) -> Numbered:
+    if missing := next((each for each in columns if each not in table.columns), None):
+        raise UnreadableFileError(missing_column([missing], table.columns))
+    return table.rows
+
+
+def _lines(body: bytes) -> Iterator[str]:
+    """Yield the lines of a text, decoded one by one: a text may take four times the room of its bytes."""
+    text = io.TextIOWrapper(io.BytesIO(body), encoding="utf-8-sig", newline="\n")
+    number = 0
+    while line := text.readline(MAX_PORTFOLIO_BYTES + 1):
+        number += 1
+        if len(line) > MAX_PORTFOLIO_BYTES:
+            raise UnreadableFileError(f"line {number}: is longer than {MAX_PORTFOLIO_BYTES:,} bytes")
+        yield line
+
+
+def _first_undecoded(body: bytes) -> int:
     try:
-        return body.decode("utf-8-sig")
+        body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidPortfolioError(f"{source.source}: is not UTF-8 text (byte {error.start})") from None
+        return error.start
+    raise AssertionError("what could not be decoded line by line cannot be decoded whole")
 
 
 def _shown(value: object) -> str:

@@ -1,8 +1,8 @@
 """The request: what to calculate, for which portfolios, by which conventions."""
 
 from collections import Counter
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 from common.calculations import Conventions, FlowTiming, Period, StandardPeriod
 from common.errors import Fault, InvalidRequestError
 from common.models.faults import faults
-from common.models.fields import IsoDate, StrictModel, parse_date
+from common.models.fields import IsoDate, StrictModel, ahead_fault, parse_date
 from common.models.identifiers import ClientIdentifier, Currency, Identifier
 from common.models.limits import (
     DEFAULT_CONCURRENCY,
@@ -33,6 +33,9 @@ from common.models.limits import (
 from common.models.results import CalculationMethod, EntityType
 from common.models.series import CashFlowColumns, CashFlowSeries, ValuationColumns, ValuationSeries
 from common.models.sources import LOCAL_SOURCES, Source
+
+# Of the portfolios of a file. A feed that writes every number in a way of its own has a fault for each.
+_FAULTS_KEPT = 1_000
 
 _STANDARD_PERIODS = tuple(period.value for period in StandardPeriod)
 
@@ -102,17 +105,21 @@ class CalculationOptions(StrictModel):
 
     @model_validator(mode="after")
     def _periods_end_in_time(self) -> Self:
-        for label in self.time_periods:
-            if self.as_of_date and "/" in label and date.fromisoformat(label.partition("/")[2]) > self.as_of_date:
-                raise PydanticCustomError(
-                    "time_period_future",
-                    "time period {label} ends after as_of_date {as_of}",
-                    {"label": label, "as_of": self.as_of_date.isoformat()},
-                )
+        if self.as_of_date and (fault := self._late_period(self.as_of_date)):
+            raise PydanticCustomError("time_period_future", "{fault}", {"fault": fault})
         return self
 
+    def as_of_fault(self, as_of: date, today: date) -> str | None:
+        """Return why nothing can be calculated as of a date, which may be an entity's own; None where it can."""
+        return ahead_fault(as_of, today) or self._late_period(as_of)
+
+    def _late_period(self, as_of: date) -> str | None:
+        ends = ((label, date.fromisoformat(label.partition("/")[2])) for label in self.time_periods if "/" in label)
+        late = next((label for label, end in ends if end > as_of), None)
+        return late and f"time period {late} ends after as_of_date {as_of.isoformat()}"
+
     @classmethod
-    def parse(cls, document: object, *, local_sources: bool = False) -> Self:
+    def parse(cls, document: object, *, local_sources: bool = False, today: date | None = None) -> Self:
         """Validate a request.
 
         Parameters
@@ -121,6 +128,8 @@ class CalculationOptions(StrictModel):
             The parsed JSON.
         local_sources
             Whether references may name files of this machine.
+        today
+            In UTC, the clock's when None: a date long after it is a slip.
 
         Raises
         ------
@@ -131,7 +140,8 @@ class CalculationOptions(StrictModel):
             request = cls.model_validate(document, context={LOCAL_SOURCES: local_sources})
         except ValidationError as error:
             raise InvalidRequestError([*faults(error), *cls._also_wrong(document)]) from None
-        if wrong := cls._also_wrong(document):
+        dates = request._wrong_dates(today or datetime.now(UTC).date())
+        if wrong := [*cls._also_wrong(document), *dates]:
             raise InvalidRequestError(wrong)
         return request
 
@@ -139,6 +149,11 @@ class CalculationOptions(StrictModel):
     def _also_wrong(cls, document: object) -> list[Fault]:  # noqa: ARG003 - requests that override it look at it
         """Return the faults of a document that no field of it shows."""
         return []
+
+    def _wrong_dates(self, today: date) -> list[Fault]:
+        """Return the faults of the dates that something is to be calculated as of."""
+        fault = self.as_of_date and self.as_of_fault(self.as_of_date, today)
+        return [Fault("$.as_of_date", fault)] if fault else []
 
     def periods(self, as_of: date) -> list[Period]:
         """Return the periods asked for, as of a date."""
@@ -248,27 +263,44 @@ class CalculationRequest(CalculationOptions):
     def _also_wrong(cls, document: object) -> list[Fault]:
         return duplicate_ids(document)
 
+    def _wrong_dates(self, today: date) -> list[Fault]:
+        return super()._wrong_dates(today) + [
+            Fault(f"$.entities[{index}].as_of_date", fault)
+            for index, each in enumerate(self.entities or ())
+            if each.as_of_date and (fault := self.as_of_fault(each.as_of_date, today))
+        ]
 
-def parse_portfolios(documents: list[Any], path: str) -> list[PortfolioInput]:
-    """Validate the portfolios of a referenced file; references in it must be on S3.
+
+def parse_portfolios(documents: Iterable[Any], path: str) -> list[PortfolioInput]:
+    """Validate the portfolios of a referenced file, one after another; references in it must be on S3.
 
     Raises
     ------
     InvalidRequestError
-        With every fault, its path below `path`.
+        With every fault, its path below `path`; with those of the first portfolios where there are thousands.
     """
     found: list[Fault] = []
-    portfolios = []
+    portfolios: list[PortfolioInput] = []
+    named: list[Any] = []
+    count = 0
     for index, document in enumerate(documents):
+        count += 1
+        if count > MAX_PORTFOLIOS:
+            continue
+        if len(found) > _FAULTS_KEPT:
+            found.insert(0, Fault(path, f"has so many faults that it was read up to item {index - 1} alone"))
+            break
+        name = document.get("portfolio_id") if isinstance(document, Mapping) else None
+        named.append({"portfolio_id": name} if isinstance(name, str) else None)
         try:
             portfolios.append(PortfolioInput.model_validate(document))
         except ValidationError as error:
             found += [Fault(f"{path}[{index}]{fault.path[1:]}", fault.message) for fault in faults(error)]
-    found += duplicate_ids({"portfolios": documents}, path)
-    if not documents:
+    found += duplicate_ids({"portfolios": named}, path)
+    if not count:
         found.append(Fault(path, "there must be at least one portfolio"))
-    if len(documents) > MAX_PORTFOLIOS:
-        found.append(Fault(path, f"{len(documents)} portfolios; a request may have {MAX_PORTFOLIOS}"))
+    if count > MAX_PORTFOLIOS:
+        found.append(Fault(path, f"{count} portfolios; a request may have {MAX_PORTFOLIOS}"))
     if found:
         raise InvalidRequestError(found)
     return portfolios

@@ -3,27 +3,42 @@
 import csv
 import glob
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, BinaryIO, NamedTuple
 
+from common.errors import clip
+
 Row = dict[str, Any]
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # What arrives from DuckDB as it stands in the file. Of the rest, FLOAT would come widened to a double, digits made up,
 # and the others mean no number, date or text: all of them come as text.
 _TAKEN_AS_THEY_ARE = {"DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "DOUBLE", "VARCHAR"}
 _FETCHED_AT_ONCE = 10_000
+_PARQUET = b"PAR1"
+_OTHER_SEPARATORS = ";\t|"
+_COLUMNS_SHOWN_CHARACTERS = 300
 
 
 class UnreadableFileError(ValueError):
     """The file is not what it should be, or from some place on cannot be read."""
 
 
-class Malformed(NamedTuple):
-    """A row that cannot be read; those after it can."""
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A row that cannot be read; those after it can.
+
+    Attributes
+    ----------
+    reason : str
+    text : str
+        What stands there, where that is known; no part of what makes two of them equal.
+    """
 
     reason: str
+    text: str = field(default="", compare=False)
 
 
 Numbered = Iterator[tuple[int, Row | Malformed]]
@@ -52,7 +67,7 @@ def text_lines(file: BinaryIO, max_bytes: int) -> Iterator[str]:
         number += 1
         if len(line) > max_bytes:
             raise UnreadableFileError(f"line {number}: is longer than {max_bytes:,} bytes")
-        yield (line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line).decode("utf-8", "surrogateescape")
+        yield (line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).decode("utf-8", "surrogateescape")
 
 
 def csv_table(lines: Iterable[str], *, whole_rows: bool = False) -> Table:
@@ -95,7 +110,7 @@ def csv_table(lines: Iterable[str], *, whole_rows: bool = False) -> Table:
                 continue
             # More values than columns: such as 1,234.50 without quotes. Commas alone do no harm.
             if any(cells[len(columns) :]) or (whole_rows and len(cells) < len(columns)):
-                yield number, Malformed(f"has {len(cells)} values for {len(columns)} columns")
+                yield number, Malformed(f"has {len(cells)} values for {len(columns)} columns", ",".join(cells))
             else:
                 yield number, dict(zip(columns, cells, strict=False))
 
@@ -110,7 +125,33 @@ def json_rows(lines: Iterable[str], parse_float: Callable[[str], Any] | None = N
                 row = json.loads(line, parse_float=parse_float)
             except (ValueError, ArithmeticError, RecursionError):
                 row = None
-            yield number, row if isinstance(row, dict) else Malformed("is not a JSON object")
+            yield number, row if isinstance(row, dict) else Malformed("is not a JSON object", line)
+
+
+def missing_column(wanted: Sequence[str], columns: Sequence[str]) -> str:
+    """Return what is said of a table that has none of the columns `wanted`: what it has, and what may be the reason.
+
+    Parameters
+    ----------
+    wanted
+        Of which one is needed.
+    columns
+        Those that are there.
+    """
+    if not any(columns):
+        return "is empty" if not columns else "has no names for its columns"
+    told = f"there is no column {' or '.join(f'`{name}`' for name in wanted)}"
+    if len(columns) == 1 and (other := separator(columns[0])):
+        return f"{told}; its columns must be separated by commas, not by {other!r}"
+    shown = clip(", ".join(f"`{name}`" for name in columns), _COLUMNS_SHOWN_CHARACTERS)
+    found = next((each for each in columns if each.lower() in wanted), None)
+    hint = f"; write `{found.lower()}` in place of `{found}`" if found else ""
+    return f"{told}, but {shown}{hint}"
+
+
+def separator(header: str) -> str | None:
+    """Return what seems to separate the columns of a header in the place of commas; None where nothing does."""
+    return next((each for each in _OTHER_SEPARATORS if each in header), None)
 
 
 def parquet_table(path: str) -> Table:
@@ -123,13 +164,17 @@ def parquet_table(path: str) -> Table:
     """
     import duckdb  # noqa: PLC0415 - 60 MB that only Parquet needs
 
+    with open(path, "rb") as content:
+        beginning = content.read(len(_PARQUET))
+    if beginning != _PARQUET:
+        raise UnreadableFileError("is not a Parquet file" if beginning else "is empty")
     file = glob.escape(path)  # a bracket would make it a pattern
     try:
         with duckdb.connect() as connection:
             relation = connection.read_parquet(file)
             columns, kinds = tuple(relation.columns), [str(kind) for kind in relation.types]
-    except duckdb.Error as error:
-        raise UnreadableFileError(f"is not Parquet: {error}") from None
+    except duckdb.Error:  # whose message names the file, which may be a temporary one
+        raise UnreadableFileError("is not a Parquet file, or one that was cut off or damaged") from None
     selected = ", ".join(_selected(name, kind) for name, kind in zip(columns, kinds, strict=True))
 
     def rows() -> Numbered:
@@ -144,8 +189,8 @@ def parquet_table(path: str) -> Table:
                     for values in batch:
                         number += 1
                         yield number, dict(zip(columns, values, strict=True))
-        except duckdb.Error as error:
-            raise UnreadableFileError(f"after row {number}: is not Parquet: {error}") from None
+        except duckdb.Error:
+            raise UnreadableFileError(f"after row {number}: the Parquet file is damaged") from None
 
     return Table(columns, rows())
 

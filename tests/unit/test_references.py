@@ -10,6 +10,7 @@ import pytest
 from common.calculations import Valuations
 from common.calculations.types import day_date
 from common.errors import InvalidPortfolioError
+from common.models import references
 from common.models.references import read_cash_flows, read_portfolios, read_valuations
 from common.models.sources import Source
 
@@ -69,9 +70,13 @@ def test_cash_flows_may_share_a_day_and_may_be_none() -> None:
         ("v.csv", "date,value\n2024-01-02\n", "line 2: value is missing; must be a number"),
         ("v.csv", "date,value\n02/01/2024,5\n", "line 2: date '02/01/2024' must be a date, YYYY-MM-DD"),
         ("v.csv", "date,value\n2024-01-02,1\n2024-01-02,2\n", "line 3: 2024-01-02 stands in line 2 already"),
-        ("v.csv", "day;value\n2024-01-02;1\n", "line 1: there is no column `date` in the header"),
+        (
+            "v.csv",
+            "day;value\n2024-01-02;1\n",
+            "there is no column `date`; its columns must be separated by commas, not by ';'",
+        ),
         ("v.csv", "date,value\n", "there are no valuations in it"),
-        ("v.csv", "", "line 1: there is no column `date` in the header"),
+        ("v.csv", "", "is empty"),
         ("v.csv", "date,value\n2024-01-02,inf\n", "line 2: value 'inf' must be finite"),
         ("v.jsonl", '{"date": "2024-01-02", "value": 1}\n{"date"\n', "line 2: is not a JSON object"),
         ("v.jsonl", "[1]\n", "line 1: is not a JSON object"),
@@ -79,7 +84,7 @@ def test_cash_flows_may_share_a_day_and_may_be_none() -> None:
         ("v.json", '[{"date": "2024-01-02"}]', "$[0].value: is missing"),
         ("v.json", '{"source": "s3://b/other.csv"}', "a file must not refer to another one"),
         ("v.json", "[" * 100_000, "is not JSON"),
-        ("v.parquet", "no parquet", "is not Parquet"),
+        ("v.parquet", "no parquet", "is not a Parquet file"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(name: str, body: str, expected: str) -> None:
@@ -92,6 +97,29 @@ def test_what_is_wrong_is_told_with_its_place(name: str, body: str, expected: st
 def test_bytes_that_are_no_text() -> None:
     with pytest.raises(InvalidPortfolioError, match="is not UTF-8 text \\(byte 0\\)"):
         read_valuations(b"\xff\xfe", source("v.csv"))
+
+
+def test_bytes_that_are_no_text_are_told_by_their_place_in_the_file() -> None:
+    body = b"portfolio_id,date,value\n" + b"p,2024-01-02,1\n" * 5_000
+    with pytest.raises(InvalidPortfolioError, match=rf"is not UTF-8 text \(byte {len(body)}\)"):
+        list(read_portfolios(body + b"\xff\n", source("p.csv")))
+
+
+@pytest.mark.parametrize("name", ["p.jsonl", "p.csv"])
+def test_a_line_is_not_read_beyond_what_a_portfolio_may_have(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(references, "MAX_PORTFOLIO_BYTES", 100)
+    whole = b"portfolio_id,date,value\n" if name == "p.csv" else b'{"portfolio_id": "p"}\n'
+    with pytest.raises(InvalidPortfolioError, match=rf"s3://bucket/{name}: line 2: is longer than 100 bytes"):
+        list(read_portfolios(whole + b"x" * 200, source(name)))
+
+
+def test_a_table_of_portfolios_has_so_many_rows_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = b"portfolio_id,date,value\na,2024-01-02,1\nb,2024-01-02,1\na,2024-01-03,1\n"
+    monkeypatch.setattr(references, "MAX_PORTFOLIOS_ROWS", 3)
+    assert [each["portfolio_id"] for each in read_portfolios(body, source("p.csv"))] == ["a", "b"]
+    monkeypatch.setattr(references, "MAX_PORTFOLIOS_ROWS", 2)
+    with pytest.raises(InvalidPortfolioError, match=r"p\.csv: over 2 rows; as a manifest it may have more"):
+        list(read_portfolios(body, source("p.csv")))
 
 
 def test_only_the_first_faults_are_told() -> None:
@@ -119,9 +147,9 @@ def test_portfolios_of_rows(tmp_path: Path) -> None:
 
 def test_portfolios_of_documents() -> None:
     one = {"portfolio_id": "a", "valuations": []}
-    assert read_portfolios(json.dumps([one]).encode(), source("p.json")) == [one]
-    assert read_portfolios((json.dumps(one) + "\n").encode(), source("p.jsonl")) == [one]
+    assert list(read_portfolios(json.dumps([one]).encode(), source("p.json"))) == [one]
+    assert list(read_portfolios((json.dumps(one) + "\n").encode(), source("p.jsonl"))) == [one]
     with pytest.raises(InvalidPortfolioError, match="must be a list of portfolios"):
-        read_portfolios(b"{}", source("p.json"))
+        list(read_portfolios(b"{}", source("p.json")))
     with pytest.raises(InvalidPortfolioError, match="line 2: portfolio_id is missing"):
-        read_portfolios(b"portfolio_id,date,value\n,2024-01-02,1\n", source("p.csv"))
+        list(read_portfolios(b"portfolio_id,date,value\n,2024-01-02,1\n", source("p.csv")))

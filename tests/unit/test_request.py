@@ -7,7 +7,7 @@ import pytest
 
 from common.errors import InvalidRequestError
 from common.models.limits import MAX_PORTFOLIOS
-from common.models.request import CalculationRequest
+from common.models.request import CalculationRequest, parse_portfolios
 from common.models.results import CalculationMethod
 from common.models.series import ValuationColumns
 from common.models.sources import Source
@@ -57,13 +57,13 @@ def test_what_is_dumped_parses_to_the_same() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"request_id": "a b"}, "$.request_id: must match"),
+        ({"request_id": "a b"}, "$.request_id: must have only visible ASCII"),
         ({"request_id": "x" * 65}, "$.request_id: must have at most 64 characters"),
         ({"colour": "red"}, "$.colour: is not a known field"),
         ({"as_of_date": "2024-13-01"}, "$.as_of_date: must be a date, YYYY-MM-DD"),
         ({"as_of_date": "20240101"}, "$.as_of_date: must be a date, YYYY-MM-DD"),
         ({"as_of_date": 1704067200}, "$.as_of_date: must be a date, YYYY-MM-DD"),
-        ({"as_of_date": "1066-10-14"}, "$.as_of_date: the date must lie between 1900 and 2199"),
+        ({"as_of_date": "1066-10-14"}, "$.as_of_date: must lie between 1900 and 2199"),
         ({"time_periods": []}, "$.time_periods: must have at least 1 item(s)"),
         ({"time_periods": ["2Y"]}, "$.time_periods[0]: must be one of MTD"),
         ({"time_periods": ["1Y", "1Y"]}, "$.time_periods: 1Y stands twice"),
@@ -98,9 +98,9 @@ def test_faults_of_the_request(changes: dict[str, Any], expected: str) -> None:
     ("changes", "expected"),
     [
         ({"portfolio_id": ""}, "portfolio_id: must not be empty"),
-        ({"portfolio_id": "a#b"}, "portfolio_id: must match"),
-        ({"portfolio_id": "é"}, "portfolio_id: must match"),
-        ({"currency": "usd"}, "currency: must match"),
+        ({"portfolio_id": "a#b"}, "portfolio_id: must have only visible ASCII"),
+        ({"portfolio_id": "é"}, "portfolio_id: must have only visible ASCII"),
+        ({"currency": "usd"}, "currency: must be three capital letters"),
         ({"valuations": []}, "valuations: must have at least 1 item(s)"),
         ({"valuations": [{"date": "2024-01-02"}]}, "valuations[0].value: is missing"),
         ({"valuations": [{"date": "2024-01-02", "value": "n/a"}]}, "valuations[0].value: must be a number"),
@@ -155,7 +155,22 @@ def test_what_is_no_object(document: object) -> None:
 def test_too_many_portfolios() -> None:
     many = [{"portfolio_id": f"p-{index}", "valuations": VALUATIONS} for index in range(MAX_PORTFOLIOS + 1)]
     (fault,) = faults(request(portfolios=many))
-    assert fault == f"$.portfolios: must have at most {MAX_PORTFOLIOS} items, has {MAX_PORTFOLIOS + 1}"
+    told, _, instead = fault.partition("; ")
+    assert told == f"$.portfolios: must have at most {MAX_PORTFOLIOS} items, has {MAX_PORTFOLIOS + 1}"
+    assert instead == 'a manifest takes any number: `perfcalc run FILE.jsonl`, or {"manifest": {"source": ...}}'
+    (fault,) = faults({"entity_ids": [f"p-{index}" for index in range(MAX_PORTFOLIOS + 1)]})
+    assert fault.endswith(f"has {MAX_PORTFOLIOS + 1}; {instead}")
+
+
+def test_a_file_with_thousands_of_faults_is_not_read_to_its_end() -> None:
+    bad = {"valuations": {"dates": ["2024-01-02"] * 700, "values": ["n/a"] * 700}}
+    given = iter([{"portfolio_id": str(index), **bad} for index in range(10)])
+    with pytest.raises(InvalidRequestError) as caught:
+        parse_portfolios(given, "$.portfolios")
+    assert len(caught.value.faults) == 1 + 2 * 700
+    assert str(caught.value.faults[0]) == "$.portfolios: has so many faults that it was read up to item 1 alone"
+    assert caught.value.faults[1].path == "$.portfolios[0].valuations.values[0]"
+    assert len(list(given)) == 7
 
 
 def test_the_message_does_not_grow_with_the_faults() -> None:
@@ -187,7 +202,7 @@ def test_a_local_file_is_for_the_command_line_alone() -> None:
         (request(entity_ids=["a"]), "$: give one of portfolios, entity_ids"),
         (request(entity_type="account"), "$: portfolios given with their data are portfolios"),
         ({"entity_ids": ["a"], "benchmark": {}}, "$.benchmark: give valuations, or the benchmark_id"),
-        ({"entity_ids": ["a"], "client_id": "a/b"}, "$.client_id: must match"),
+        ({"entity_ids": ["a"], "client_id": "a/b"}, "$.client_id: must have only visible ASCII"),
         ({"entity_ids": ["a"], "max_price_age_days": -1}, "$.max_price_age_days: must be at least 0"),
     ],
 )
@@ -209,6 +224,32 @@ def test_one_entity_may_be_asked_for_as_of_several_dates() -> None:
     found = CalculationRequest.parse({"entities": entities}).references()
     assert found is not None
     assert len(found) == 2
+
+
+def test_no_period_ends_after_the_date_of_an_entity_of_its_own() -> None:
+    periods = ["1Y", "2020-12-31/2022-06-30", "2020-12-31/2024-12-31"]
+    dates = ["2024-12-31", "2022-06-30", None, "2021-12-31"]
+    entities = [{"entity_id": str(index), "as_of_date": day} for index, day in enumerate(dates)]
+    assert faults({"time_periods": periods, "entities": entities}) == [
+        "$.entities[1].as_of_date: time period 2020-12-31/2024-12-31 ends after as_of_date 2022-06-30",
+        "$.entities[3].as_of_date: time period 2020-12-31/2022-06-30 ends after as_of_date 2021-12-31",
+    ]
+    CalculationRequest.parse({"time_periods": periods[:2], "entities": entities[:3]})
+
+
+def test_nothing_is_calculated_as_of_a_date_over_a_week_ahead() -> None:
+    today = date(2024, 3, 1)
+    entities = [{"entity_id": "a", "as_of_date": day} for day in ("2024-03-08", "2024-03-09")]
+    with pytest.raises(InvalidRequestError) as refused:
+        CalculationRequest.parse({"as_of_date": "2099-01-01", "entities": entities}, today=today)
+    assert [str(each) for each in refused.value.faults] == [
+        "$.as_of_date: must be at most 7 days after today",
+        "$.entities[1].as_of_date: must be at most 7 days after today",
+    ]
+    CalculationRequest.parse({"as_of_date": "2024-03-08", "entities": entities[:1]}, today=today)
+    assert faults({"as_of_date": "2099-01-01", "client_id": "acme"}) == [
+        "$.as_of_date: must be at most 7 days after today"
+    ]
 
 
 def test_a_client_alone_asks_for_everything() -> None:

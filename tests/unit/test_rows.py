@@ -2,13 +2,22 @@
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from common.errors import InvalidPortfolioError
 from common.models.references import read_valuations
-from common.models.rows import Malformed, UnreadableFileError, csv_table, json_rows, text_lines
+from common.models.rows import (
+    Malformed,
+    UnreadableFileError,
+    csv_table,
+    json_rows,
+    missing_column,
+    parquet_table,
+    text_lines,
+)
 from common.models.sources import Source
 
 
@@ -62,3 +71,48 @@ def test_a_line_too_long_is_told_and_not_read_whole() -> None:
     assert list(lines(b"x" * 4 + b"\n", 5)) == ["xxxx\n"]
     with pytest.raises(UnreadableFileError, match="line 2: is longer than 5 bytes"):
         list(lines(b"a\n" + b"x" * 10, 5))
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ((), "is empty"),
+        (("", ""), "has no names for its columns"),
+        (("Date", "value"), "there is no column `date`, but `Date`, `value`; write `date` in place of `Date`"),
+        (("day", "value"), "there is no column `date`, but `day`, `value`"),
+        (("date;value",), "there is no column `date`; its columns must be separated by commas, not by ';'"),
+        (("date\tvalue",), "there is no column `date`; its columns must be separated by commas, not by '\\t'"),
+    ],
+)
+def test_a_missing_column_is_told_with_those_that_are_there(columns: tuple[str, ...], expected: str) -> None:
+    assert missing_column(["date"], columns) == expected
+
+
+def test_many_columns_are_not_all_told() -> None:
+    told = missing_column(["portfolio_id", "entity_id"], [f"column_{number}" for number in range(1_000)])
+    assert told.startswith("there is no column `portfolio_id` or `entity_id`, but `column_0`, ")
+    assert len(told) < 400
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"", "is empty"),
+        (b"date,value\n", "is not a Parquet file"),
+        (b"PAR1", "is not a Parquet file, or one that was cut off or damaged"),
+        (b"PAR1" + b"x" * 100 + b"PAR1", "is not a Parquet file, or one that was cut off or damaged"),
+    ],
+)
+def test_what_is_no_parquet_is_told_without_the_name_of_the_file(tmp_path: Path, body: bytes, expected: str) -> None:
+    path = tmp_path / "temporary.parquet"
+    path.write_bytes(body)
+    with pytest.raises(UnreadableFileError) as caught:
+        parquet_table(str(path))
+    assert str(caught.value) == expected
+
+
+def test_each_column_of_a_series_is_asked_for() -> None:
+    with pytest.raises(InvalidPortfolioError) as caught:
+        read_valuations(b"date,Value\n2024-01-02,1\n", Source(source="s3://b/v.csv"))
+    told = "there is no column `value`, but `date`, `Value`; write `value` in place of `Value`"
+    assert str(caught.value) == f"s3://b/v.csv: {told}"

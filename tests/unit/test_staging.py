@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import InvalidRequestError
 from common.json_text import canonical_json
-from common.models.limits import MAX_SOURCE_BYTES, STATE_BUDGET_BYTES
+from common.models.limits import MAX_PORTFOLIOS_BYTES, MAX_SERIES_BYTES, STATE_BUDGET_BYTES
 from common.stores.memory import InMemoryPayloadStore
 from workflows.staging import Staged, check, stage
 
@@ -93,7 +93,7 @@ def test_long_histories_leave_the_state_longest_first(tmp_path: Path) -> None:
 def test_every_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     with (tmp_path / "huge.csv").open("wb") as file:
-        file.truncate(MAX_SOURCE_BYTES + 1)
+        file.truncate(MAX_SERIES_BYTES + 1)
     document = request(
         {"source": "missing.csv"},
         {"source": ".", "format": "csv"},
@@ -107,9 +107,20 @@ def test_every_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         "$.portfolios[0].valuations.source: missing.csv: No such file or directory",
         "$.portfolios[1].valuations.source: .: is not a file",
         "$.portfolios[2].valuations.source: pipe.csv: is not a file",
-        "$.portfolios[3].valuations.source: huge.csv: is larger than 256 MiB",
+        "$.portfolios[3].valuations.source: huge.csv: is of 16,777,217 bytes, larger than the 16,777,216 that are read",
         "$.portfolios[4].valuations.source: 'nul\\x00.csv' is not a path",
     ]
+
+
+def test_a_file_of_portfolios_may_be_larger_than_one_of_a_series(tmp_path: Path) -> None:
+    for size in (MAX_SERIES_BYTES + 1, MAX_PORTFOLIOS_BYTES):
+        with (tmp_path / "all.jsonl").open("wb") as file:
+            file.truncate(size)
+        check({"portfolios": {"source": "all.jsonl"}}, tmp_path)
+    with (tmp_path / "all.jsonl").open("ab") as file:
+        file.write(b"\n")
+    with pytest.raises(InvalidRequestError, match="larger than the 67,108,864 that are read"):
+        check({"portfolios": {"source": "all.jsonl"}}, tmp_path)
 
 
 def test_a_file_that_vanishes_after_the_check_is_a_fault(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The tasks as functions: what they hand on, and what they leave to the stores."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,11 +11,12 @@ from common.access import Buckets
 from common.cache import CalculationCache
 from common.errors import InputNotFoundError, InvalidPortfolioError, InvalidRequestError
 from common.models.limits import MAX_PORTFOLIOS, STATE_BUDGET_BYTES, STATE_PAYLOAD_BYTES
-from common.models.results import ResultRow
+from common.models.results import ResultRow, Run
 from common.stores.histories import BookReader
 from common.stores.layered_cache import SharedCalculationCache
 from common.stores.memory import InMemoryPayloadStore, InMemoryResultStore
 from common.stores.memory_books import InMemoryBooks
+from common.stores.ports import RefusedRow, ResultKey, WriteReport
 from tasks import calculate_portfolio, persist_dynamodb, validate_input
 
 EXECUTION = {"name": "run-1"}
@@ -186,6 +189,55 @@ def test_no_as_of_date_is_the_last_valuation() -> None:
     assert outcome["row"]["calculation_date"] == "2024-01-10"
 
 
+def test_a_last_valuation_that_lies_ahead_is_no_date_to_calculate_for() -> None:
+    slip = {"dates": ["2024-01-01", "2024-01-02", "2099-01-03"], "values": [1000.0, 1010.0, 1020.0]}
+    portfolios = [{"portfolio_id": "p", "valuations": slip}]
+    with pytest.raises(InvalidPortfolioError, match="the last valuation, of 2099-01-03, must be at most 7 days after"):
+        calculate(request(portfolios=portfolios))
+    # As of a date it is one of those that are not known yet.
+    (outcome,) = calculate(request(portfolios=portfolios, as_of_date="2024-01-02"))
+    assert outcome["row"]["calculation_date"] == "2024-01-02"
+
+
+def test_what_comes_after_the_date_has_no_part_in_a_result() -> None:
+    monthly: dict[str, list[Any]] = {
+        "dates": [f"{2016 + index // 12}-{1 + index % 12:02}-28" for index in range(60)],
+        "values": [1000.0 + 7 * (index % 5) + index for index in range(60)],
+    }
+    daily: dict[str, list[Any]] = {
+        "dates": [f"2021-{1 + index // 28:02}-{1 + index % 28:02}" for index in range(200)],
+        "values": [900.0 + index for index in range(200)],
+    }
+    later = {name: monthly[name] + daily[name] for name in monthly}
+    flows: dict[str, list[Any]] = {"dates": ["2018-06-28", "2023-01-01"], "amounts": [10.0, 50.0]}
+    known = {name: values[:1] for name, values in flows.items()}
+    before, after = (
+        calculate(request(portfolios=[{"portfolio_id": "p", **data}], as_of_date="2020-12-31"))[0]["result"]
+        for data in ({"valuations": monthly, "cash_flows": known}, {"valuations": later, "cash_flows": flows})
+    )
+    assert before["periods_per_year"] == 12
+    assert after == before
+
+
+def test_files_that_are_too_large_are_refused_before_they_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validate_input, "MAX_PORTFOLIOS_BYTES", 50)
+    monkeypatch.setattr(validate_input, "MAX_SERIES_BYTES", 40)
+    monkeypatch.setattr(calculate_portfolio, "MAX_SERIES_BYTES", 30)
+    payloads = InMemoryPayloadStore({"s3://b/f.json": b"[" * 60})
+    file = {"source": "s3://b/f.json"}
+    said = "s3://b/f.json: is of 60 bytes, larger than the {} that are read"
+    with pytest.raises(InvalidRequestError) as refused:
+        plan(request(portfolios=file), payloads)
+    assert str(refused.value.faults[0]) == f"$.portfolios.source: {said.format(50)}"
+    with pytest.raises(InvalidRequestError) as refused:
+        plan(request(benchmark={"valuations": file}), payloads)
+    assert str(refused.value.faults[0]) == f"$.benchmark.valuations.source: {said.format(40)}"
+    for series in ({"valuations": file}, {"valuations": valuations(), "cash_flows": file}):
+        with pytest.raises(InvalidPortfolioError) as failed:
+            calculate(request(portfolios=[{"portfolio_id": "p", **series}]), payloads)
+        assert str(failed.value) == said.format(30)
+
+
 def test_a_result_too_large_for_its_share_travels_by_key() -> None:
     payloads = InMemoryPayloadStore()
     document = request(60, time_periods=["ITD", "MTD", "QTD", "YTD", "1Y", "3Y", "5Y", "10Y"])
@@ -193,7 +245,7 @@ def test_a_result_too_large_for_its_share_travels_by_key() -> None:
     assert outcomes[0]["result_key"] == "results/run-1/portfolio/p-0/2024-01-20.json"
     results = InMemoryResultStore()
     report = persist_dynamodb.handler({"run": RUN, "entities": outcomes}, None, payloads=payloads, results=results)
-    assert report == {"written": 60, "superseded": 0}
+    assert report == {"written": 60, "superseded": 0, "refusals": []}
 
 
 @pytest.mark.parametrize(
@@ -240,4 +292,43 @@ def test_only_what_was_calculated_is_kept() -> None:
     event = {"run": RUN, "entities": outcomes}
     first = persist_dynamodb.handler(event, None, payloads=InMemoryPayloadStore(), results=results)
     again = persist_dynamodb.handler(event, None, payloads=InMemoryPayloadStore(), results=results)
-    assert first == again == {"written": 2, "superseded": 0}
+    assert first == again == {"written": 2, "superseded": 0, "refusals": []}
+
+
+class RefusingStore(InMemoryResultStore):
+    """Refuses the rows of some portfolios."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        self._names = names
+
+    def write(self, rows: Sequence[ResultRow], run: Run) -> WriteReport:
+        taken = [row for row in rows if row.entity_id not in self._names]
+        refused = [
+            RefusedRow(ResultKey(row.entity_type, row.entity_id, row.calculation_date), "too large " * 100)
+            for row in rows
+            if row.entity_id in self._names
+        ]
+        return replace(super().write(taken, run), refused=refused)
+
+
+def test_a_refused_row_is_told_in_the_place_of_its_outcome() -> None:
+    failure = {"failure": {"entity_id": "p-9", "error": "X", "message": "y"}}
+    # A service between may order the fields of an object as it likes.
+    outcomes = [{**each, "row": dict(sorted(each["row"].items(), reverse=True))} for each in calculate(request(2))]
+    event = {"run": RUN, "entities": [failure, *outcomes]}
+    report = persist_dynamodb.handler(event, None, payloads=InMemoryPayloadStore(), results=RefusingStore("p-1"))
+    reason = report["refusals"][2]
+    assert report == {"written": 1, "superseded": 0, "refusals": [None, None, reason]}
+    assert reason.startswith("too large too large")
+    assert len(reason) == 500
+
+
+def test_the_reasons_of_any_number_of_refused_rows_fit_into_the_state() -> None:
+    payloads = InMemoryPayloadStore()
+    outcomes = calculate(request(MAX_PORTFOLIOS, days=2), payloads)
+    names = [each["row"]["entity_id"] for each in outcomes]
+    event = {"run": RUN, "entities": outcomes}
+    report = persist_dynamodb.handler(event, None, payloads=payloads, results=RefusingStore(*names))
+    assert all(report["refusals"])
+    assert len(json.dumps(report)) < STATE_PAYLOAD_BYTES - STATE_BUDGET_BYTES
