@@ -10,13 +10,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from common.config import ExecutionSettings
-from common.errors import Fault, InvalidRequestError, PermanentError, TransientError
+from common.errors import Fault, InvalidRequestError, PermanentError, TransientError, message_of
 from common.json_text import canonical_json
 from common.models.limits import STATE_PAYLOAD_BYTES
 from common.stores.clients import Patience, aws_client
 from common.warm import kept
 from workflows.execution_history import PAGE, Event, HistoryReader, Progress, ProgressWatcher, events_of
 from workflows.execution_names import execution_name, numbered
+from workflows.told_faults import faults_in
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -74,6 +75,18 @@ class Execution:
     def finished(self) -> bool:
         """Whether nothing more will happen."""
         return self.status not in {ExecutionStatus.RUNNING, ExecutionStatus.PENDING_REDRIVE}
+
+    @property
+    def outcome(self) -> str:
+        """What it came to: PARTIAL where its output says so, which is at hand or not, else its status."""
+        told = self.output.get("status") if isinstance(self.output, dict) else None
+        return str(told) if told and self.status is ExecutionStatus.SUCCEEDED else self.status.value
+
+    @property
+    def request_faults(self) -> tuple[Fault, ...]:
+        """What is wrong with its request, where that is why it failed: what the books alone could tell."""
+        wrong = self.failed and self.error == InvalidRequestError.__name__
+        return faults_in(message_of(self.cause)) if wrong else ()
 
     @property
     def failed(self) -> bool:
@@ -155,6 +168,22 @@ class ExecutionClient:
                 taken, last = self._last(base, taken + 1)
             if last is not None and not last.finished and last.input == document:
                 return last
+
+    def under_way(self, request: Mapping[str, Any], *, since: datetime) -> Execution | None:
+        """Return the execution of `request` that runs, or has ended since a moment; nothing is started.
+
+        Returns
+        -------
+        Execution or None
+            None where there is none.
+        """
+        base = execution_name(request)
+        if self._known(base) is None:
+            return None
+        _, last = self._last(base, 1)
+        if last is None or last.input != json.loads(canonical_json(request)):
+            return None
+        return last if last.stopped_at is None or last.stopped_at >= since else None
 
     def start_unless_done(self, name: str, request: Mapping[str, Any]) -> tuple[Execution, bool]:
         """Start the execution called `name`, unless it runs or has succeeded.

@@ -149,7 +149,7 @@ def executions_table(executions: Iterable[Execution]) -> RenderableType:
     table = _lines("Status", "Started (UTC)", "Took", "Execution")
     for execution in executions:
         table.add_row(
-            status_text(execution.status), _moment(execution.started_at), took(execution), Text(execution.name)
+            status_text(execution.outcome), _moment(execution.started_at), took(execution), Text(execution.name)
         )
     return table
 
@@ -165,8 +165,7 @@ def outcomes_table(executions: Iterable[Execution]) -> RenderableType:
     for execution in executions:
         output = execution.output or {}
         counts = [str(output.get(name, "-")) for name in ("calculated", "cached", "failed")]
-        status = status_text(output.get("status", execution.status))
-        table.add_row(status, *counts, took(execution), Text(execution.name))
+        table.add_row(status_text(execution.outcome), *counts, took(execution), Text(execution.name))
         if execution.error:
             told.append(Text(f"{execution.name}: {execution.error}: {message_of(execution.cause)}", style="red"))
         told += [

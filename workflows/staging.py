@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from common.access import staged_prefix
-from common.errors import Fault, InvalidRequestError
+from common.errors import Fault, InvalidRequestError, too_large
 from common.json_text import canonical_json
 from common.models.fleet import FleetRequest
-from common.models.limits import MAX_SOURCE_BYTES, STATE_BUDGET_BYTES
+from common.models.limits import MAX_PORTFOLIOS_BYTES, MAX_SERIES_BYTES, STATE_BUDGET_BYTES
 from common.models.request import CalculationRequest
 from common.models.sources import LOCAL_SOURCES, Source, SourceFormat
 from common.stores.ports import PayloadStore
@@ -48,7 +48,7 @@ def check(document: object, base: Path) -> JsonObject:
     """
     request = CalculationRequest.parse(document, local_sources=True)
     checked: JsonObject = request.model_dump(mode="json", exclude_none=True)
-    _each_file(checked, lambda source, _: open_source(base / source.source).close())
+    _each_file(checked, lambda source, place: open_source(base / source.source, place.max_bytes).close())
     return checked
 
 
@@ -75,7 +75,7 @@ def stage(checked: JsonObject, base: Path, payloads: PayloadStore, bucket: str) 
         return {"source": uri}
 
     def put_file(source: Source, place: _Place) -> None:
-        with open_source(base / source.source) as file:
+        with open_source(base / source.source, place.max_bytes) as file:
             place.holder[place.field] = put(file.read(), source.resolved_format, source.source)
 
     _each_file(checked, put_file)
@@ -99,7 +99,7 @@ def check_fleet(document: object, base: Path) -> JsonObject:
             _open_regular(base / request.manifest.source).close()
         except OSError as error:
             faults.append(Fault("$.manifest.source", f"{request.manifest.source}: {error.strerror or error}"))
-    _each_file(checked, lambda source, _: open_source(base / source.source).close(), faults)
+    _each_file(checked, lambda source, place: open_source(base / source.source, place.max_bytes).close(), faults)
     return checked
 
 
@@ -124,7 +124,7 @@ def stage_fleet(checked: JsonObject, base: Path, payloads: PayloadStore, bucket:
         manifest["source"] = _put_manifest(path, payloads, bucket, checked) if put_there else str(path)
 
     def put_file(source: Source, place: _Place) -> None:
-        with open_source(base / source.source) as file:
+        with open_source(base / source.source, place.max_bytes) as file:
             uri = _put(file.read(), source.resolved_format, payloads, bucket, checked.get("client_id"))
             place.holder[place.field] = {"source": uri}
 
@@ -133,11 +133,10 @@ def stage_fleet(checked: JsonObject, base: Path, payloads: PayloadStore, bucket:
 
 
 def _put_manifest(path: Path, payloads: PayloadStore, bucket: str, checked: JsonObject) -> str:
-    kind = Source.model_validate(checked["manifest"], context={LOCAL_SOURCES: True}).resolved_format
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)
-        key = f"{staged_prefix(checked.get('client_id'))}{digest}.{kind}"
+        key = f"{staged_prefix(checked.get('client_id'))}{digest}/{path.name}"  # reasons of failures name the file
         payloads.put_file(key, file)
     return f"s3://{bucket}/{key}"
 
@@ -177,6 +176,11 @@ class _Place(NamedTuple):
         """What it refers to; None for inline data."""
         source: str | None = self.holder[self.field].get("source")
         return source
+
+    @property
+    def max_bytes(self) -> int:
+        """How large the file may be."""
+        return MAX_PORTFOLIOS_BYTES if self.field == "portfolios" else MAX_SERIES_BYTES
 
 
 def _each_file(request: JsonObject, use: Callable[[Source, _Place], None], faults: list[Fault] | None = None) -> None:
@@ -221,18 +225,19 @@ def _lighten(request: JsonObject, put: Callable[[bytes, SourceFormat, str], Json
         size += len(canonical_json(holder[field])) - length
 
 
-def open_source(path: Path) -> BinaryIO:
+def open_source(path: Path, max_bytes: int) -> BinaryIO:
     """Open a file of the user's.
 
     Raises
     ------
     OSError
-        It cannot be read, is no regular file, or is larger than a function would take.
+        It cannot be read, is no regular file, or is larger than `max_bytes`.
     """
     file = _open_regular(path)
-    if os.fstat(file.fileno()).st_size > MAX_SOURCE_BYTES:
+    size = os.fstat(file.fileno()).st_size
+    if size > max_bytes:
         file.close()
-        raise OSError(f"is larger than {MAX_SOURCE_BYTES // 1024 // 1024} MiB")
+        raise OSError(too_large(size, max_bytes))
     return file
 
 

@@ -3,14 +3,15 @@
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from pydantic import ValidationError
 
 from common.models.faults import faults
 from common.models.limits import MAX_MANIFEST_LINE_BYTES, MAX_VALUATIONS
 from common.models.request import EntityReference, PortfolioInput
+from common.models.results import EntityType
 from common.models.rows import (
     Malformed,
     Numbered,
@@ -19,6 +20,7 @@ from common.models.rows import (
     UnreadableFileError,
     csv_table,
     json_rows,
+    missing_column,
     parquet_table,
     text_date,
     text_lines,
@@ -26,10 +28,16 @@ from common.models.rows import (
 from common.models.sources import Source, SourceFormat
 
 FAILURE = "failure"
-"""Field of a manifest's line that tells why it failed in an earlier run; whoever runs the line again passes over it."""
+"""Field of a manifest's line that tells why it failed in an earlier run; see `read_manifest`."""
+
+TEXT_CHARACTERS = 4_096
+"""So much of what could not be read is kept with the reason."""
 
 _FAULTS_TOLD = 5
+_NAMING = ("portfolio_id", "entity_id")
 _ATTRIBUTES = ("client_id", "account_id", "currency")
+_DUPLICATE: Final = "duplicate"
+_INCOMPLETE: Final = "incomplete"
 
 JsonObject = dict[str, Any]
 
@@ -48,6 +56,13 @@ class ManifestEntry:
     place: str
     content: PortfolioInput | EntityReference
 
+    @property
+    def names(self) -> JsonObject:
+        """The entity it is of: `entity_type` and `entity_id`."""
+        if isinstance(self.content, PortfolioInput):
+            return {"entity_type": EntityType.PORTFOLIO.value, "entity_id": self.content.portfolio_id}
+        return {"entity_type": self.content.entity_type.value, "entity_id": self.content.entity_id}
+
     def document(self) -> JsonObject:
         """Return it as a line of a manifest."""
         return self.content.model_dump(mode="json", exclude_none=True)
@@ -63,11 +78,22 @@ class RefusedEntry:
     document : dict
         What could be read of it.
     message : str
+    told : dict
+        What else is to stand under `failure`, so that the line can be put right, and is refused until it is.
+    earlier : bool
+        Whether it was refused by an earlier run, and `message` is what that run said.
     """
 
     place: str
     document: JsonObject
     message: str
+    told: JsonObject = field(default_factory=dict)
+    earlier: bool = False
+
+
+def duplicate(names: JsonObject) -> JsonObject:
+    """Return what stands under `failure` of a line whose entity another line has already."""
+    return {_DUPLICATE: names}
 
 
 def read_manifest(file: BinaryIO, source: Source) -> Iterator[ManifestEntry | RefusedEntry]:
@@ -76,6 +102,11 @@ def read_manifest(file: BinaryIO, source: Source) -> Iterator[ManifestEntry | Re
     JSON Lines has one on each line: a portfolio as it would stand in a request, or an entity of the books as
     `{entity_id}` with an `entity_type` and an `as_of_date` where wanted. CSV and Parquet with a column `date` have a
     row for each valuation, those of a portfolio one after another; without it a row for each entity of the books.
+
+    A line that failed in an earlier run has the reason under `failure`, which is passed over; but what that run refused
+    is refused again, for the same reason, as long as nobody has put it right: a line that is nothing but its `failure`,
+    one that still names the entity of another line (`failure.duplicate`), and a portfolio that lacks rows which could
+    not be read (`failure.incomplete`). Without `failure` each of them is read like any other line.
 
     Raises
     ------
@@ -100,22 +131,44 @@ def _of_objects(rows: Numbered) -> Iterator[ManifestEntry | RefusedEntry]:
     for number, row in rows:
         place = f"line {number}"
         if isinstance(row, Malformed):
-            yield RefusedEntry(place, {}, row.reason)
+            yield RefusedEntry(place, {}, row.reason, _text_of(row))
         else:
-            yield _entry(place, {key: value for key, value in row.items() if key != FAILURE})
+            document = {key: value for key, value in row.items() if key != FAILURE}
+            entry = _entry(place, document)
+            yield _refused_again(entry, document, row[FAILURE]) if isinstance(row.get(FAILURE), dict) else entry
+
+
+def _refused_again(
+    entry: ManifestEntry | RefusedEntry, document: JsonObject, failure: JsonObject
+) -> ManifestEntry | RefusedEntry:
+    """Return the entry of a line that failed before; the reason it was refused for then, where that still holds."""
+    same = isinstance(entry, ManifestEntry) and failure.get(_DUPLICATE) == entry.names
+    message = failure.get("message")
+    if not isinstance(message, str) or (document and not same and failure.get(_INCOMPLETE) is not True):
+        return entry
+    told = {key: value for key, value in failure.items() if key not in {"error", "message"}}
+    return RefusedEntry(entry.place, document, message, told, earlier=True)
+
+
+def _text_of(row: Malformed) -> JsonObject:
+    """Return what stands under `failure` of what could not be read: its text, or how that begins."""
+    text = row.text.rstrip("\r\n")
+    if len(text) <= TEXT_CHARACTERS:
+        return {"text": text} if text else {}
+    return {"text": text[:TEXT_CHARACTERS], "text_is": f"the first {TEXT_CHARACTERS:,} of {len(text):,} characters"}
 
 
 def _of_table(table: Table, unit: str) -> Iterator[ManifestEntry | RefusedEntry]:
     columns = set(table.columns)
-    if not columns & {"portfolio_id", "entity_id"}:
-        raise UnreadableFileError("there is no column `portfolio_id` or `entity_id`")
+    if columns.isdisjoint(_NAMING):
+        raise UnreadableFileError(missing_column(_NAMING, table.columns))
     if "date" in columns:
         yield from _of_valuations(table.rows, unit)
         return
     for number, row in table.rows:
         place = f"{unit} {number}"
         if isinstance(row, Malformed):
-            yield RefusedEntry(place, {}, row.reason)
+            yield RefusedEntry(place, {}, row.reason, _text_of(row))
         else:
             named = {"entity_id": _name(row, "entity_id", "portfolio_id")}
             named |= {key: row[key] for key in ("entity_type", "as_of_date") if row.get(key)}
@@ -125,12 +178,12 @@ def _of_table(table: Table, unit: str) -> Iterator[ManifestEntry | RefusedEntry]
 def _of_valuations(rows: Numbered, unit: str) -> Iterator[ManifestEntry | RefusedEntry]:
     """Put the rows of each portfolio together; one of which a row cannot be read is not calculated without it."""
     current: _Gathered | None = None
-    broken: str | None = None
+    broken: _Broken | None = None
     for number, row in rows:
         place = f"{unit} {number}"
         if isinstance(row, Malformed):
             # It may be the last row of one portfolio or the first of the next: both are in doubt.
-            broken = f"{place}: {row.reason}"
+            broken = _Broken(place, row)
             if current:
                 current.broken = broken
             continue
@@ -144,13 +197,20 @@ def _of_valuations(rows: Numbered, unit: str) -> Iterator[ManifestEntry | Refuse
     if current:
         yield current.entry()
     elif broken:
-        yield RefusedEntry(broken.partition(":")[0], {}, broken)
+        yield RefusedEntry(broken.place, {}, broken.row.reason, _text_of(broken.row))
+
+
+class _Broken(NamedTuple):
+    """A row that could not be read, and where it stands."""
+
+    place: str
+    row: Malformed
 
 
 class _Gathered:
     """A portfolio while its rows are read."""
 
-    def __init__(self, place: str, name: object, first: Row, broken: str | None) -> None:
+    def __init__(self, place: str, name: object, first: Row, broken: _Broken | None) -> None:
         self.place, self.broken = place, broken
         self.document: JsonObject = {
             "portfolio_id": name,
@@ -172,7 +232,8 @@ class _Gathered:
 
     def entry(self) -> ManifestEntry | RefusedEntry:
         if self.broken:
-            return RefusedEntry(self.place, self.document, self.broken)
+            message = f"{self.broken.place}: {self.broken.row.reason}"
+            return RefusedEntry(self.place, self.document, message, {_INCOMPLETE: True, **_text_of(self.broken.row)})
         return _entry(self.place, self.document)
 
 

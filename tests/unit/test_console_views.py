@@ -1,6 +1,7 @@
 """What the console makes of histories: visits, graph, steps, events, timeline; on real ones and on told ones."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import pairwise
@@ -512,8 +513,26 @@ def test_the_list_shows_each_execution_once_newest_first() -> None:
 
 def test_a_page_of_the_list_asks_for_one_page() -> None:
     client = listing_client(170)
+    service = client.service
+    for _ in range(2):
+        page = list_executions(service, state_machines([MACHINE_ARN]), Filter())
+        assert len(page.executions) == 50
+    # What those that succeeded came to is asked of each of them once.
+    assert Counter(client.calls) == {"ListExecutions": 2, "DescribeExecution": 45}
+
+
+def test_a_run_of_which_something_failed_is_told_apart_in_the_list() -> None:
+    client = TellingClient()
+    for number, output in enumerate(({"status": "PARTIAL"}, {"status": "SUCCEEDED"}, ["none of ours"])):
+        client.add(f"run-{number}", status="SUCCEEDED", output=json.dumps(output))
+    client.add("run-3", status="RUNNING")
     page = next(pages_of(client, Filter()))
-    assert (len(page.executions), client.calls) == (50, ["ListExecutions"])
+    assert {each.reference.name: each.partial for each in page.executions} == {
+        "run-0": True,
+        "run-1": False,
+        "run-2": False,
+        "run-3": False,
+    }
 
 
 def test_the_list_of_several_state_machines_is_one_list() -> None:

@@ -2,15 +2,23 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from common.errors import InvalidRequestError, TransientError
+from common.errors import Fault, InvalidRequestError, TransientError
 from common.json_text import canonical_json
 from workflows.execution_history import Event, MapProgress
 from workflows.execution_names import MAX_NAME_CHARACTERS, execution_name
-from workflows.executions import ExecutionClient, ExecutionFailedError, ExecutionNotFoundError, ExecutionStatus
+from workflows.executions import (
+    Execution,
+    ExecutionClient,
+    ExecutionFailedError,
+    ExecutionNotFoundError,
+    ExecutionStatus,
+)
+from workflows.world import with_outcomes
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -409,3 +417,61 @@ def test_through_an_alias_starts_go_and_all_executions_are_seen() -> None:
     assert executions.describe("r-1").arn == started.arn
     assert [each.name for each in executions.list()] == ["r-1"]
     assert calls == [("start", f"{MACHINE}:live"), ("list", MACHINE)]
+
+
+def ended(status: str, **told: Any) -> Execution:
+    return Execution("arn:x", "x", ExecutionStatus(status), START, START, **told)
+
+
+@pytest.mark.parametrize(
+    ("status", "output", "outcome"),
+    [
+        ("SUCCEEDED", {"status": "PARTIAL"}, "PARTIAL"),
+        ("SUCCEEDED", {"status": "SUCCEEDED"}, "SUCCEEDED"),
+        ("SUCCEEDED", {}, "SUCCEEDED"),
+        ("SUCCEEDED", [1], "SUCCEEDED"),
+        ("SUCCEEDED", None, "SUCCEEDED"),
+        ("RUNNING", None, "RUNNING"),
+        ("FAILED", {"status": "PARTIAL"}, "FAILED"),
+    ],
+)
+def test_what_an_execution_came_to_is_what_its_output_says(status: str, output: object, outcome: str) -> None:
+    assert ended(status, output=output).outcome == outcome
+
+
+def refused(cause: str | None) -> list[Fault]:
+    return list(ended("FAILED", error="InvalidRequestError", cause=cause).request_faults)
+
+
+def test_the_faults_of_a_request_are_those_that_the_function_told() -> None:
+    told = [Fault("$.a", "is: wrong"), Fault("$.b[0].c", "'x\ny' is no id"), Fault("$", "must be an object")]
+    error = InvalidRequestError(told)
+    cause = json.dumps({"errorMessage": str(error), "errorType": "InvalidRequestError", "stackTrace": ["File ..."]})
+    assert refused(cause) == told
+    assert ended("FAILED", error="InvalidPortfolioError", cause=cause).request_faults == ()
+    assert ended("RUNNING", error="InvalidRequestError", cause=cause).request_faults == ()
+
+
+def test_more_faults_than_are_told_are_counted() -> None:
+    error = InvalidRequestError([Fault(f"$.a[{index}]", "is missing") for index in range(130)])
+    assert refused(str(error))[-2:] == [("$.a[99]", "is missing"), ("$", "... and 30 more")]
+
+
+def test_a_cause_that_tells_no_faults_is_the_fault() -> None:
+    assert refused("it is wrong") == [("$", "it is wrong")]
+    assert refused(None) == [("$", "")]
+
+
+def test_what_executions_of_a_listing_came_to_is_asked_of_those_alone_that_succeeded() -> None:
+    made = {machine: FakeStepFunctions() for machine in (MACHINE, MACHINE.replace("Machine:machine", "Machine:fleet"))}
+    clients = [ExecutionClient(cast("SFNClient", fake), arn) for arn, fake in made.items()]
+    listed = []
+    for client, fake in zip(clients, made.values(), strict=True):
+        for name, status in (("partial", "SUCCEEDED"), ("failed", "FAILED"), ("runs", "RUNNING")):
+            arn = client.start(name, {}).arn
+            fake.executions[arn] |= {"status": status, "output": '{"status": "PARTIAL"}'}
+            listed.append(Execution(arn, name, ExecutionStatus(status), START))
+        fake.calls.clear()
+    world = cast("Any", SimpleNamespace(executions=clients[0], fleet=clients[1]))
+    assert [each.outcome for each in with_outcomes(world, listed)] == 2 * ["PARTIAL", "FAILED", "RUNNING"]
+    assert [fake.calls for fake in made.values()] == 2 * [["describe partial"]]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import common.batches
 from common.access import Buckets, Scope
 from common.errors import InvalidRequestError, TransientError
 from common.models.books import BookEntityType, Entity
@@ -138,6 +139,29 @@ def test_what_is_wrong_in_a_manifest_is_refused_and_the_rest_goes_on() -> None:
     ]
 
 
+def test_the_failures_of_a_run_that_nobody_has_put_right_fail_again_for_the_same_reasons() -> None:
+    twice = portfolio("a", valuations={"dates": ["2024-01-02"], "values": [2.0]})
+    payloads = store(portfolio("a"), b'{"portfolio_id": "b", ', twice)
+    told = ["all.jsonl line 2: is not a JSON object", "all.jsonl line 3: a stands in line 1 already"]
+    for run in range(3):
+        refused = refusals(payloads, plan(payloads))
+        assert [each[FAILURE]["message"] for each in refused] == (
+            told if run else [each.removeprefix("all.jsonl ") for each in told]
+        )
+        assert refused[0][FAILURE]["text"] == '{"portfolio_id": "b", '
+        assert refused[1][FAILURE]["duplicate"] == {"entity_type": "portfolio", "entity_id": "a"}
+        assert refused[1]["valuations"] == twice["valuations"]
+        payloads = store(*refused)
+    refused[1]["portfolio_id"] = "c"
+    mended = {"portfolio_id": "b", "valuations": {"dates": ["2024-01-02"], "values": [1.0]}}
+    payloads = store(mended, refused[1])
+    planned = plan(payloads)
+    assert planned["refused"]["count"] == 0
+    assert [entities(payloads, each) for each in batches(payloads, planned)] == [
+        [("portfolio", "b"), ("portfolio", "c")]
+    ]
+
+
 def test_types_and_dates_of_a_batch_stand_once_where_they_are_the_same() -> None:
     payloads = store(
         {"entity_id": "a", "entity_type": "account"},
@@ -151,6 +175,46 @@ def test_types_and_dates_of_a_batch_stand_once_where_they_are_the_same() -> None
         [("portfolio", "p"), ("portfolio", "q"), ("portfolio", "a")],
     ]
     assert found[1]["entities"][1]["as_of_date"] == "2024-01-31"
+
+
+def test_an_entity_whose_date_comes_before_the_end_of_a_period_is_refused_and_its_batch_is_not() -> None:
+    payloads = store(
+        {"entity_id": "early", "as_of_date": "2022-06-30"},
+        {"entity_id": "late", "as_of_date": "2024-12-31"},
+        {"entity_id": "undated"},
+    )
+    planned = plan(payloads, time_periods=["2020-12-31/2024-12-31"])
+    (batch,) = batches(payloads, planned)
+    assert entities(payloads, batch) == [("portfolio", "late"), ("portfolio", "undated")]
+    CalculationRequest.parse(batch)
+    (refused,) = refusals(payloads, planned)
+    assert refused[FAILURE]["message"] == (
+        "line 1: $.as_of_date: time period 2020-12-31/2024-12-31 ends after as_of_date 2022-06-30"
+    )
+
+
+def test_a_batch_of_portfolios_is_never_larger_than_a_calculation_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = {"dates": [f"2024-01-{day:02}" for day in range(1, 29)], "values": [1.5] * 28}
+    line = len(json.dumps(portfolio("p-00", valuations=long, cash_flows={"dates": [], "amounts": []})))
+    monkeypatch.setattr(common.batches, "MAX_PORTFOLIOS_BYTES", 3 * line)
+    names = [f"p-{index:02}" for index in range(10)]
+    payloads = store(*(portfolio(name, valuations=long) for name in names))
+    planned = plan(payloads, batch_size=7)
+    found = batches(payloads, planned)
+    sizes = [len(payloads.get(each["portfolios"]["source"])) for each in found]
+    assert max(sizes) <= 3 * line
+    assert [len(entities(payloads, each)) for each in found] == [3, 3, 3, 1]
+    assert [name for each in found for _, name in entities(payloads, each)] == names
+    assert planned["entity_count"] == 10
+
+
+def test_a_batch_as_large_as_may_be_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    payloads = store(*(portfolio(f"p-{index}") for index in range(4)))
+    (batch,) = batches(payloads, plan(payloads))
+    size = len(payloads.get(batch["portfolios"]["source"]))
+    for limit, expected in ((size, 1), (size - 1, 2)):
+        monkeypatch.setattr(common.batches, "MAX_PORTFOLIOS_BYTES", limit)
+        assert plan(payloads)["batch_count"] == expected
 
 
 def test_all_of_the_books_in_the_order_of_the_ids() -> None:

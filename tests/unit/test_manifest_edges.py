@@ -30,7 +30,7 @@ def test_what_is_refused_for_a_number_that_is_none_is_written_as_json() -> None:
     def constant(name: str) -> None:
         raise AssertionError(f"{name} is no JSON")
 
-    assert json.loads(line, parse_constant=constant)["valuations"] == {"values": [None, None, 1.5]}
+    assert json.loads(line, parse_constant=constant)["valuations"] == {"values": ["NaN", "-Infinity", 1.5]}
 
 
 def test_what_is_refused_for_its_characters_can_be_written_as_text() -> None:

@@ -14,6 +14,7 @@ from common.models.fleet import FleetRequest
 from common.stores.memory import InMemoryPayloadStore
 from tests.executions import never_ending
 from workflows.executions import ExecutionClient
+from workflows.registry import FLEET
 from workflows.triggers import manifest_upload
 
 EVENT = json.loads((Path(__file__).parents[1] / "events" / "s3_object_created.json").read_bytes())
@@ -97,16 +98,6 @@ def test_another_upload_of_the_same_file_is_another_run(executions: ExecutionCli
     assert first["execution"] != second["execution"]
 
 
-@pytest.mark.parametrize("name", ["p.jsonl", "p.csv"])
-def test_portfolios_with_their_data_are_a_manifest_too(executions: ExecutionClient, name: str) -> None:
-    report, payloads = received(executions, b"neither of both", event(f"manifests/acme/{name}"))
-    assert report["state_machine"] == "performance-calculation"
-    found = executions.describe(report["execution"]).input
-    assert found["portfolios"] == {"source": f"s3://uploads/manifests/acme/{name}"}
-    assert found["client_id"] == "acme"
-    assert payloads.objects.keys() == {f"s3://uploads/manifests/acme/{name}"}
-
-
 @pytest.mark.parametrize(
     "made",
     [
@@ -169,28 +160,15 @@ def test_a_large_manifest_leaves_its_histories_below_the_client_s_prefix(executi
     assert source == f"s3://payloads/{staged[0]}"
 
 
-@pytest.mark.parametrize(
-    ("name", "body"),
-    [
-        ("p.parquet", b"not read here"),
-        ("ids.csv", b"entity_id\ngrowth\n"),
-        ("ids.jsonl", b'{"entity_id": "growth"}\n'),
-        ("many.jsonl", b"{}\n" * 501),
-    ],
-)
-def test_what_a_calculation_does_not_take_is_a_fleet_run(executions: ExecutionClient, name: str, body: bytes) -> None:
-    report, _ = received(executions, body, event(f"manifests/acme/{name}"))
-    assert (report["status"], report["state_machine"]) == ("STARTED", "performance-fleet")
+@pytest.mark.parametrize("name", ["one.jsonl", "one.ndjson", "ids.csv", "p.parquet"])
+def test_a_manifest_is_a_fleet_run_however_short_and_is_not_read_here(executions: ExecutionClient, name: str) -> None:
+    report, payloads = received(executions, b"neither of them", event(f"manifests/acme/{name}"))
+    assert (report["status"], report["state_machine"]) == ("STARTED", FLEET)
     request = FleetRequest.parse(executions.describe(report["execution"]).input)
     assert request.client_id == "acme"
     assert request.manifest is not None
     assert request.manifest.source == f"s3://uploads/manifests/acme/{name}"
-
-
-def test_five_hundred_portfolios_are_a_calculation(executions: ExecutionClient) -> None:
-    body = b'{"portfolio_id": "a", "valuations": [{"date": "2024-01-02", "value": 1}]}\n' * 500
-    report, _ = received(executions, body, event("manifests/acme/p.jsonl"))
-    assert report["state_machine"] == "performance-calculation"
+    assert payloads.objects.keys() == {f"s3://uploads/manifests/acme/{name}"}
 
 
 def test_a_request_of_a_fleet_run_is_one(executions: ExecutionClient) -> None:

@@ -75,6 +75,58 @@ def test_the_failures_of_a_run_are_a_manifest() -> None:
     assert only.document() == PORTFOLIO
 
 
+def test_what_could_not_be_read_is_kept_with_the_reason_and_told_where_it_is_cut() -> None:
+    short, long = b'{"portfolio_id": "a", ', b'{"x": "' + b"y" * 5_000
+    found = lines(short, long)
+    assert [each.told for each in found if isinstance(each, RefusedEntry)] == [
+        {"text": short.decode()},
+        {"text": long.decode()[:4_096], "text_is": "the first 4,096 of 5,007 characters"},
+    ]
+
+
+REFUSED = {"error": "InvalidPortfolioError", "message": "line 9: ..."}
+
+
+@pytest.mark.parametrize(
+    ("document", "more"),
+    [
+        ({}, {"text": "{"}),
+        ({}, {}),
+        (PORTFOLIO, {"duplicate": {"entity_type": "portfolio", "entity_id": "growth"}}),
+        ({"portfolio_id": "growth"}, {"duplicate": {"entity_type": "portfolio", "entity_id": "growth"}}),
+        (PORTFOLIO, {"incomplete": True, "text": "growth,2024-01-04"}),
+    ],
+)
+def test_what_an_earlier_run_refused_is_refused_again_until_it_is_put_right(
+    document: dict[str, Any], more: dict[str, Any]
+) -> None:
+    (only,) = lines({**document, FAILURE: {**REFUSED, **more}})
+    assert only == RefusedEntry("line 1", document, "line 9: ...", more, earlier=True)
+
+
+@pytest.mark.parametrize(
+    "mended",
+    [
+        PORTFOLIO,
+        {**PORTFOLIO, FAILURE: {**REFUSED, "text": "{"}},
+        {**PORTFOLIO, FAILURE: {**REFUSED, "duplicate": {"entity_type": "portfolio", "entity_id": "income"}}},
+        {**PORTFOLIO, FAILURE: {**REFUSED, "duplicate": {"entity_type": "account", "entity_id": "growth"}}},
+        {**PORTFOLIO, FAILURE: {**REFUSED, "text": "growth,2024-01-04"}},
+        {**PORTFOLIO, FAILURE: "is no record of ours"},
+    ],
+)
+def test_what_was_put_right_is_read_like_any_other_line(mended: dict[str, Any]) -> None:
+    (only,) = lines(mended)
+    assert isinstance(only, ManifestEntry)
+    assert only.document() == PORTFOLIO
+
+
+def test_a_line_that_is_still_wrong_is_told_by_what_is_wrong_now() -> None:
+    assert refused(lines({**PORTFOLIO, "valuations": [], FAILURE: REFUSED})) == [
+        ("line 1", "$.valuations: must have at least 1 item(s)")
+    ]
+
+
 def test_a_table_without_dates_names_entities_of_the_books() -> None:
     found = table("entity_id,entity_type,as_of_date,owner\nmain,account,2024-01-31,me\n 17 ,,,\n,,,x\n")
     assert [each.document() for each in found if isinstance(each, ManifestEntry)] == [
@@ -108,6 +160,13 @@ def test_a_row_that_cannot_be_read_takes_both_its_neighbours_with_it() -> None:
         ("line 5", True),
     ]
     assert {message for _, message in refused(found)} == {"line 3: has 2 values for 3 columns"}
+    for each in found[:2]:  # neither is calculated without that row when it is run again as it is
+        assert isinstance(each, RefusedEntry)
+        assert each.told == {"incomplete": True, "text": "b,2024-01-02"}
+
+
+def test_a_row_that_cannot_be_read_at_the_end_of_nothing_is_told_once() -> None:
+    assert refused(table("portfolio_id,date,value\na\n")) == [("line 2", "has 1 values for 3 columns")]
 
 
 def test_a_value_that_is_none_is_the_portfolio_s_fault_alone() -> None:
@@ -130,9 +189,13 @@ def test_parquet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "kind", "reason"),
     [
-        (b"name,owner\na,b\n", SourceFormat.CSV, "there is no column `portfolio_id` or `entity_id`"),
-        (b"", SourceFormat.CSV, "there is no column"),
-        (b"not parquet", SourceFormat.PARQUET, "is not Parquet"),
+        (
+            b"name,owner\na,b\n",
+            SourceFormat.CSV,
+            "there is no column `portfolio_id` or `entity_id`, but `name`, `owner`",
+        ),
+        (b"", SourceFormat.CSV, "is empty"),
+        (b"not parquet", SourceFormat.PARQUET, "is not a Parquet file"),
         (b"[]", SourceFormat.JSON, "JSON would have to be read whole"),
     ],
 )

@@ -136,6 +136,18 @@ def test_each_chart_becomes_an_image_on_request(run: Run, tmp_path: Path) -> Non
     assert all(name in out for name in images)
 
 
+def test_where_there_are_no_charts_no_directory_is_made_and_the_reason_is_told(
+    run: Run, tmp_path: Path, world: SimpleNamespace
+) -> None:
+    (found,) = from_request(request("p", count=300), Path(), ["p"])
+    world.result_store.write([ResultRow.model_validate({**found.row, "request_id": "r"}, strict=False)], RUN)
+    code, out, err = run("report", "p", "--png", "images/charts")
+    assert (code, out.split()[0]) == (0, "p.html")
+    assert err.startswith("There are no charts to be written as images. ")
+    assert "perfcalc report ID --request FILE" in err
+    assert not (tmp_path / "images").exists()
+
+
 def test_several_portfolios_are_compared_and_a_request_alone_means_all_of_it(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("report", "--request", written(tmp_path, "p", "q"))
     assert (code, out.split()[0]) == (0, "compare.html")

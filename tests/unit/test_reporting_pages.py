@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from common.errors import InvalidPortfolioError
 from tests.unit.reporting_world import Parsed, request
 from tests.unit.test_presentation import row
 from workflows.reporting import charts, compare, fleet, page, portfolio
@@ -162,6 +163,22 @@ def test_warnings_and_conventions_are_told_in_words() -> None:
     assert "the valuation includes the flow, which earned nothing that day" in text
     assert "2.00% a year" in text
     assert "252, by which risk is brought to a year" in text
+
+
+def test_a_page_of_a_request_looks_at_nothing_after_its_date() -> None:
+    document = request("p", count=600)
+    series = document["portfolios"][0]["valuations"]
+    as_of = series["dates"][399]
+    later = from_request({**document, "as_of_date": as_of}, Path(), [])[0]
+    series["dates"], series["values"] = series["dates"][:400], series["values"][:400]
+    known = from_request({**document, "as_of_date": as_of}, Path(), [])[0]
+    assert later.row == known.row
+    assert later.record is not None
+    assert known.record is not None
+    assert later.record.days.tolist() == known.record.days.tolist()
+    early = series["dates"][0]
+    with pytest.raises(InvalidPortfolioError, match=rf"p: the first valuation, {early}, is later than as_of_date"):
+        from_request({**document, "as_of_date": "2001-01-01"}, Path(), [])
 
 
 def test_a_row_without_a_benchmark_has_no_columns_of_dashes_for_it() -> None:

@@ -255,17 +255,18 @@ def test_the_verdict_on_a_run_that_failed_names_the_step_in_one_line() -> None:
     history.add("ExecutionFailed", error="InvalidRequestError", cause=cause)
     found, told = verdict(execution("FAILED", error="InvalidRequestError", cause=cause), history)
     assert (found.step, found.error) == ("ValidateInput", "InvalidRequestError")
-    assert told.startswith(
-        "FAILED x: ValidateInput failed, InvalidRequestError: 2 faults in the request $.a: is missing xxx"
-    )
+    assert told == "FAILED x: ValidateInput failed, InvalidRequestError: 2 faults in the request, in 3.0 s"
+    wrong = json.dumps({"errorMessage": "a feed is wrong:\n" + "x" * 1000})
+    told = verdict(execution("FAILED", error="InvalidPortfolioError", cause=wrong), history)[1]
+    assert told.startswith("FAILED x: ValidateInput failed, InvalidPortfolioError: a feed is wrong: xxx")
     assert "\n" not in told
     assert len(told) < 400
 
 
 def test_the_verdict_on_a_run_that_was_stopped_says_how_far_it_was() -> None:
     history = a_map_with_a_failure()
-    history.add("ExecutionAborted", error="Stopped", cause="by hand")
-    found, told = verdict(execution("ABORTED", error="Stopped", cause="by hand"), history)
+    history.add("ExecutionAborted", error="Stopped", cause="by hand.")
+    found, told = verdict(execution("ABORTED", error="Stopped", cause="by hand."), history)
     assert told == "ABORTED x: stopped in Portfolios, Stopped: by hand; 1 calculated, 1 failed, in 3.0 s"
     assert (found.calculated, found.failed) == (1, 1)
 

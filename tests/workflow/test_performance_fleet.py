@@ -11,9 +11,11 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from common.models.books import BookEntityType, Entity
 from common.models.results import EntityType
+from common.stores.dynamodb import result_store
 from common.stores.ports import ResultKey
 from workflows.executions import Execution, ExecutionStatus
 from workflows.local.lambda_host import Faults, Injected, Refusal
@@ -91,6 +93,32 @@ def test_a_manifest_is_calculated_in_batches(tmp_path: Path) -> None:
         assert Counter(each["entity_id"] for each in calculated) == Counter(names)
 
 
+def test_a_batch_that_would_be_more_than_a_calculation_reads_is_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"p{number}" for number in range(5)]
+    limit = 3 * len(json.dumps(portfolio(names[0])))
+    for reader in ("common.batches", "tasks.validate_input", "tasks.summarise_run"):
+        monkeypatch.setattr(f"{reader}.MAX_PORTFOLIOS_BYTES", limit)
+    with world(tmp_path) as it:
+        _, summary = it.run({**it.manifest(*map(portfolio, names)), "batch_size": 5})
+        assert (summary["status"], summary["calculated"], summary["batches"]["planned"]) == ("SUCCEEDED", 5, 2)
+        assert it.rows(*names).keys() == set(names)
+
+
+def test_an_entity_of_too_early_a_date_fails_alone(tmp_path: Path) -> None:
+    with world(tmp_path) as it:
+        early = {"entity_id": "early", "as_of_date": "2024-01-31"}
+        request = it.manifest(early, portfolio("p"))
+        _, summary = it.run({**request, "time_periods": ["2024-01-05/2024-02-05"]})
+        assert (summary["status"], summary["calculated"], summary["failed"]) == ("PARTIAL", 1, 1)
+        (failed,) = it.failures(summary)
+        assert failed["failure"] == {
+            "error": "InvalidPortfolioError",
+            "message": "line 1: $.as_of_date: time period 2024-01-05/2024-02-05 ends after as_of_date 2024-01-31",
+        }
+
+
 def test_it_ends_in_the_same_rows_as_the_calculation(tmp_path: Path) -> None:
     documents = [portfolio(f"p{number}", 1 + number / 1000) for number in range(4)]
     ours = {"request_id", "updated_at", "created_at", "version", "execution_name"}
@@ -164,6 +192,38 @@ def test_failed_batches_that_are_tolerated_leave_the_others_calculated(tmp_path:
         assert (summary["status"], summary["calculated"], summary["failed"]) == ("PARTIAL", 3, 1)
         (only,) = it.failures(summary)
         assert only["failure"] == {"error": "ValueError", "message": "broken"}
+
+
+def test_a_refused_row_fails_its_portfolio_and_not_its_batch(tmp_path: Path) -> None:
+    with world(tmp_path) as it:
+        _refuse_rows("p1", "p4")
+        request = it.manifest(*(portfolio(f"p{number}") for number in range(5)))
+        _, summary = it.run({**request, "batch_size": 4})
+        assert (summary["status"], summary["calculated"], summary["failed"]) == ("PARTIAL", 3, 2)
+        assert summary["batches"] == {"planned": 2, "succeeded": 2, "failed": 0, "not_begun": 0}
+        assert summary["dynamodb"] == {"written": 3, "superseded": 0}
+        assert summary["failures_by_error"] == {"StoreError": 2}
+        assert summary["timestream"] == {"SUCCEEDED": 1}  # of the other batch nothing is left to write
+        failures = {each["portfolio_id"]: each["failure"] for each in it.failures(summary)}
+        told = {"error": "StoreError", "message": "DynamoDB: Item size has exceeded the maximum allowed size"}
+        assert failures == {"p1": told, "p4": told}
+        assert {each["entity_id"] for each in it.lines(summary["results"]["key"])} == {"p0", "p2", "p3"}
+        assert it.rows(*(f"p{number}" for number in range(5))).keys() == {"p0", "p2", "p3"}
+
+
+def _refuse_rows(*names: str) -> None:
+    """Let DynamoDB refuse the rows of some portfolios as too large."""
+
+    def refuse(params: dict[str, Any], **_: Any) -> None:
+        if json.loads(params["body"])["Key"]["id"]["S"].partition("#")[2] in names:
+            error = {"Code": "ValidationException", "Message": "Item size has exceeded the maximum allowed size"}
+            answer: Any = {"Error": error, "ResponseMetadata": {"HTTPStatusCode": 400}}
+            raise ClientError(answer, "UpdateItem")
+
+    # A client copies the session's hooks when it is made: let the function make a new one.
+    result_store.cache_clear()
+    assert boto3.DEFAULT_SESSION is not None
+    boto3.DEFAULT_SESSION.events.register("before-call.dynamodb.UpdateItem", refuse)
 
 
 def test_throttling_is_waited_for(tmp_path: Path) -> None:

@@ -182,9 +182,23 @@ def test_rows_of_a_file_are_calculated_for_the_client(world: LocalRuntime) -> No
         f"growth,{day},{100 + index}\n" for index, day in enumerate(DAYS[:30])
     )
     report = world.upload("manifests/acme/p.csv", lines.encode())
-    (output,) = finish(world, report["execution"])
-    assert [each["entity_id"] for each in output["rows"]] == ["growth"]
+    output = world.fleet.wait(report["execution"], timeout=SECONDS).output
+    assert (output["status"], output["calculated"], output["failed"]) == ("SUCCEEDED", 1, 0)
     assert (row(world, "growth", DAYS[29]) or {})["client_id"] == "acme"
+
+
+def test_a_wrong_line_of_a_short_file_is_a_failure_of_that_line_alone(world: LocalRuntime) -> None:
+    days = [str(each) for each in DAYS[:30]]
+    lines = [
+        {"portfolio_id": "growth", "valuations": {"dates": days, "values": [100.0] * 30}},
+        {"portfolio_id": "income", "valuations": []},
+        {"portfolio_id": "theirs", "valuations": {"dates": days, "values": [100.0] * 30}},
+    ]
+    report = world.upload("manifests/acme/p.jsonl", "\n".join(map(json.dumps, lines)).encode())
+    output = world.fleet.wait(report["execution"], timeout=SECONDS).output
+    assert (output["status"], output["calculated"], output["failed"]) == ("PARTIAL", 1, 2)
+    assert row(world, "growth", DAYS[29]) is not None
+    assert row(world, "theirs", DAYS[29]) is None
 
 
 # The API, over HTTP

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import asdict
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,7 @@ from workflows import presentation
 from workflows.cli.app import out, settings, typed
 from workflows.cli.report import execution_json
 from workflows.executions import Execution, ExecutionStatus
+from workflows.fleet_lines import objects, read_failures
 
 if TYPE_CHECKING:
     from workflows.world import Readable, World
@@ -47,18 +49,23 @@ def fleet_report(world: "World", execution: Execution, data_dir: Path) -> JsonOb
 
 def fleet_rows(world: "Readable", report: Mapping[str, Any]) -> Iterator[JsonObject]:
     """Yield the stored rows of everything a fleet run calculated, as many at a time as the store reads at once."""
-    keys = (
-        ResultKey(EntityType(each["entity_type"]), each["entity_id"], date.fromisoformat(each["calculation_date"]))
-        for each in _lines(world, report, "results")
-    )
-    while part := list(islice(keys, _ROWS_READ)):
-        found = world.result_store.read_many(part)
-        yield from (found[key] for key in part if key in found)
+    if "results" not in report:
+        return
+    with closing(_opened(world, report, "results")) as file:
+        keys = (
+            ResultKey(EntityType(each["entity_type"]), each["entity_id"], date.fromisoformat(each["calculation_date"]))
+            for each in objects(file)
+        )
+        while part := list(islice(keys, _ROWS_READ)):
+            found = world.result_store.read_many(part)
+            yield from (found[key] for key in part if key in found)
 
 
 def fleet_failures(world: "Readable", report: Mapping[str, Any]) -> Iterator[JsonObject]:
-    """Yield what a fleet run could not calculate: `{entity_type, entity_id, error, message}`."""
-    return (_told(line) for line in _lines(world, report, "failures"))
+    """Yield what a fleet run could not calculate: `{entity_type, entity_id, error, message}`; not what is put right."""
+    if "failures" in report:
+        with closing(_opened(world, report, "failures")) as file:
+            yield from map(asdict, read_failures(file))
 
 
 def ended_fleet(world: "Readable", execution: Execution, data_dir: Path) -> JsonObject:
@@ -82,14 +89,6 @@ def _summary(world: "Readable", execution: Execution) -> JsonObject:
     succeeded = execution.status is ExecutionStatus.SUCCEEDED
     found = execution.output if succeeded else world.fleet.last_input(execution.name)
     return found if isinstance(found, dict) and "failures_by_error" in found else {"status": "FAILED"}
-
-
-def _lines(world: "Readable", report: Mapping[str, Any], name: str) -> Iterator[JsonObject]:
-    if name not in report:
-        return
-    with closing(_opened(world, report, name)) as file:
-        for line in file:
-            yield json.loads(line)
 
 
 def _opened(world: "Readable", report: Mapping[str, Any], name: str) -> BinaryIO:
@@ -143,9 +142,10 @@ def print_fleet(report: Mapping[str, Any], execution: Execution, data_dir: Path)
     files = report.get("files", {})
     if report.get("failed"):
         if "failures" in files:
-            with Path(files["failures"]).open(encoding="utf-8") as lines:
-                told = [_told(json.loads(line)) for line in islice(lines, _FAILURES_TOLD)]
-            out.print(presentation.failures_table(told), "")
+            with Path(files["failures"]).open("rb") as lines:
+                told = [asdict(each) for each in islice(read_failures(lines), _FAILURES_TOLD)]
+            if told:
+                out.print(presentation.failures_table(told), "")
         more = report["failed"] - _FAILURES_TOLD
         by_error = ", ".join(f"{count:,} {error}" for error, count in report["failures_by_error"].items())
         out.print(f"{'... and ' + format(more, ',') + ' more. ' if more > 0 and files else ''}By error: {by_error}", "")
@@ -166,11 +166,6 @@ def print_fleet(report: Mapping[str, Any], execution: Execution, data_dir: Path)
     out.print()
     for name, text in _next_steps(report, data_dir):
         out.print(f"{name:<12}{text}", soft_wrap=True)
-
-
-def _told(line: Mapping[str, Any]) -> JsonObject:
-    name = line.get("portfolio_id") or line.get("entity_id") or "-"
-    return {"entity_type": line.get("entity_type", "portfolio"), "entity_id": str(name), **line["failure"]}
 
 
 def _next_steps(report: Mapping[str, Any], data_dir: Path) -> Iterator[tuple[str, str]]:

@@ -1,19 +1,21 @@
 """An execution followed to its end, and what it came to: for the screen and as JSON."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from common.errors import StoreError, message_of
+from common.errors import Fault, InvalidRequestError, StoreError, message_of
 from common.models.results import EntityType
 from common.stores.ports import ResultKey
 from workflows import presentation
-from workflows.cli.app import Stopped, err, out, plain, settings, typed
+from workflows.cli.app import ExitCode, Stopped, err, out, plain, print_json, settings, typed
 from workflows.execution_history import MapProgress
 from workflows.executions import Execution, ExecutionClient, ExecutionStatus
+from workflows.periods import only_periods
 
 if TYPE_CHECKING:
     from workflows.world import Readable
@@ -72,6 +74,34 @@ def report_of(world: "Readable", execution: Execution, origins: Mapping[str, str
     }
 
 
+def end_if_refused(execution: Execution, origins: Mapping[str, str], *, as_json: bool) -> None:
+    """End the command where an execution has found its request to be wrong, as where that shows before one is started.
+
+    Parameters
+    ----------
+    execution
+        One that has ended.
+    origins
+        As `Staged` has them.
+    as_json
+        Whether the faults are printed as JSON too.
+    """
+    if not (faults := execution.request_faults):
+        return
+    told = [Fault(fault.path, _by_origin(fault.message, origins)) for fault in faults]
+    if as_json:
+        print_json({"execution": execution_json(execution), **refusal_json(told)})
+    err.print(_by_origin(message_of(execution.cause), origins), style="red")
+    err.print(f"Execution   {execution.name}", style="dim")
+    raise typer.Exit(ExitCode.INVALID_REQUEST)
+
+
+def refusal_json(faults: Iterable[Fault]) -> dict[str, Any]:
+    """Return a request that was refused as `--json` prints it."""
+    told = [fault._asdict() for fault in faults]
+    return {"status": "FAILED", "error": InvalidRequestError.__name__, "faults": told, "results": [], "failures": []}
+
+
 def _failures(state: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     """Return the failures in a state's input: added up where all entities failed, before that among the outcomes."""
     if "failures" in state:
@@ -126,21 +156,18 @@ def _by_origin(message: str, origins: Mapping[str, str]) -> str:
     return message
 
 
-def only_periods(row: Mapping[str, Any], labels: Sequence[str] | None) -> dict[str, Any]:
-    """Return a row with the periods asked for, in that order; it may hold those of other requests too."""
-    periods = row["periods"]
-    return {**row, "periods": {label: periods[label] for label in labels or periods if label in periods}}
-
-
 def execution_json(execution: Execution) -> dict[str, Any]:
     """Return an execution as the commands print it."""
-    found = {
+    found: dict[str, Any] = {
         "name": execution.name,
         "arn": execution.arn,
         "status": execution.status.value,
+        "outcome": execution.outcome,
         "started_at": plain(execution.started_at),
         "stopped_at": plain(execution.stopped_at),
     }
     if execution.error:
-        found |= {"error": execution.error, "cause": execution.cause}
+        found |= {"error": execution.error, "cause": message_of(execution.cause)}
+    if execution.request_faults:
+        found["faults"] = [fault._asdict() for fault in execution.request_faults]
     return found

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +14,7 @@ from workflows.cli.app import DEFAULT_DATA_DIR, DataDir, app, err, open_to_read,
 from workflows.cli.fleet import ended_fleet, fleet_failures, fleet_rows
 from workflows.cli.report import report_of
 from workflows.cli.run import read_request
+from workflows.cli.usage import examples, parse_day
 from workflows.executions import Execution, ExecutionNotFoundError
 from workflows.world import all_executions, find_execution
 
@@ -26,10 +27,12 @@ _STDOUT = "-"
 
 
 @app.command(
-    epilog="Examples:\n\nperfcalc report acme-growth -o report.html\n\n"
-    "perfcalc report growth-dca --request examples/build/market.json --png charts\n\n"
-    "perfcalc report acme-growth birch-balanced -o compare.html\n\n"
-    "perfcalc report --fleet market-2022-12-28-0123456789ab"
+    epilog=examples(
+        "perfcalc report acme-growth -o report.html",
+        "perfcalc report growth-dca --request examples/build/market.json --png charts",
+        "perfcalc report acme-growth birch-balanced -o compare.html",
+        "perfcalc report --fleet market-2022-12-28-0123456789ab",
+    )
 )
 def report(
     names: Annotated[
@@ -57,10 +60,13 @@ def report(
     ] = None,
     fleet: Annotated[bool, typer.Option("--fleet", help="A whole run instead of portfolios.")] = False,
     as_of: Annotated[
-        datetime | None,
-        typer.Option("--date", formats=["%Y-%m-%d"], metavar="DATE", help="The last result on or before this date."),
+        date | None,
+        typer.Option("--date", parser=parse_day, metavar="DATE", help="The last result on or before this date."),
     ] = None,
-    entity_type: Annotated[EntityType, typer.Option("--entity-type", help="What the ids name.")] = EntityType.PORTFOLIO,
+    entity_type: Annotated[
+        EntityType,
+        typer.Option("--entity-type", metavar="TYPE", help="What the ids name: portfolio, account or security."),
+    ] = EntityType.PORTFOLIO,
     png: Annotated[
         Path | None, typer.Option("--png", metavar="DIR", help="Each chart as a PNG too.", file_okay=False)
     ] = None,
@@ -74,11 +80,11 @@ def report(
     elif request:
         page, stem = _of_subjects(_from_request(request, names))
     else:
-        page, stem = _of_subjects(_from_stores(names, entity_type, as_of.date() if as_of else None, data_dir))
+        page, stem = _of_subjects(_from_stores(names, entity_type, as_of, data_dir))
     _write(page, output or Path(f"{stem}.html"), png)
 
 
-def _check(names: Sequence[str], request: Path | None, as_of: datetime | None, *, fleet: bool) -> None:
+def _check(names: Sequence[str], request: Path | None, as_of: date | None, *, fleet: bool) -> None:
     if fleet and (request or as_of):
         raise typer.BadParameter("goes with neither --request nor --date.", param_hint="--fleet")
     if fleet and len(names) > 1:
@@ -168,7 +174,7 @@ def _write(page: "Page", output: Path, png: Path | None) -> None:
         else:
             output.write_bytes(body)
         images: list[Path] = []
-        if png is not None:
+        if png is not None and page.charts:
             png.mkdir(parents=True, exist_ok=True)
             for name, spec in page.charts.items():
                 images.append(png / f"{name}.png")
@@ -176,3 +182,5 @@ def _write(page: "Page", output: Path, png: Path | None) -> None:
     if str(output) != _STDOUT:
         for file in (output, *images):
             out.print(f"{file}  {file.stat().st_size / 1000:,.0f} kB", soft_wrap=True)
+    if png is not None and not page.charts:
+        err.print(" ".join(("There are no charts to be written as images.", *page.notes)), style="yellow")

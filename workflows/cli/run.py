@@ -18,12 +18,13 @@ from workflows.cli.app import (
     ExitCode,
     app,
     err,
-    open_world,
+    open_to_run,
     print_json,
     settings,
 )
 from workflows.cli.fleet import fleet_report, print_fleet
-from workflows.cli.report import follow, print_report, report_of
+from workflows.cli.report import end_if_refused, follow, print_report, refusal_json, report_of
+from workflows.cli.usage import examples
 from workflows.execution_names import identifier_in
 from workflows.staging import check, check_fleet, stage, stage_fleet
 
@@ -34,9 +35,12 @@ LARGEST_REQUEST_BYTES = 64 * 1024 * 1024
 
 
 @app.command(
-    epilog="Examples:\n\nperfcalc run examples/single.json\n\nperfcalc run manifest.jsonl\n\n"
-    "perfcalc run request.json --json | jq '.results[].periods.\"1Y\".twr'\n\n"
-    "Exit code: 0 all calculated, 3 some, 1 none or the run failed, 2 the request is wrong."
+    epilog=examples(
+        "perfcalc run examples/single.json",
+        "perfcalc run manifest.jsonl",
+        "perfcalc run request.json --json | jq '.results[].periods.\"1Y\".twr'",
+        then="Exit code: 0 all calculated, 3 some, 1 none or the run failed, 2 the request is wrong.",
+    )
 )
 def run(
     request: Annotated[
@@ -54,7 +58,16 @@ def run(
 
     A manifest, or a request that names one, is a fleet run: any number of portfolios, in batches.
     """
-    document, base = _manifest(request) or read_request(request)
+    try:
+        _run(request, data_dir, max_concurrency, as_json=as_json)
+    except InvalidRequestError as error:
+        if as_json:
+            print_json(refusal_json(error.faults))
+        raise
+
+
+def _run(path: Path, data_dir: Path, max_concurrency: int | None, *, as_json: bool) -> NoReturn:
+    document, base = _manifest(path) or read_request(path)
     chosen = settings()
     if isinstance(document, dict):
         document.setdefault("max_price_age_days", chosen.max_price_age_days)
@@ -65,12 +78,13 @@ def run(
         document.setdefault("max_concurrency", chosen.max_concurrency)
     # A wrong request is told before anything is started or written.
     checked = check(document, base)
-    with open_world(data_dir) as world:
+    with open_to_run(data_dir) as world:
         staged = stage(checked, base, world.payload_store, world.payload_bucket)
         if not as_json:
             _describe(world)
         started = world.executions.start_or_attach(staged.request)
         execution = follow(world.executions, started, "Calculating portfolios", data_dir)
+        end_if_refused(execution, staged.origins, as_json=as_json)
         report = report_of(world, execution, staged.origins)
     if as_json:
         print_json(report)
@@ -80,12 +94,13 @@ def run(
 
 
 def _run_fleet(checked: dict[str, Any], base: Path, data_dir: Path, *, as_json: bool) -> NoReturn:
-    with open_world(data_dir) as world:
+    with open_to_run(data_dir) as world:
         staged = stage_fleet(checked, base, world.payload_store, world.payload_bucket, elsewhere=bool(settings().stack))
         if not as_json:
             _describe(world)
         started = world.fleet.start_or_attach(staged)
         execution = follow(world.fleet, started, "Calculating batches", data_dir)
+        end_if_refused(execution, {}, as_json=as_json)
         report = fleet_report(world, execution, data_dir)
     if as_json:
         print_json(report)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from zoneinfo import ZoneInfo
@@ -17,22 +17,31 @@ from workflows import presentation
 from workflows.cli.app import DEFAULT_DATA_DIR, AsJson, DataDir, ExitCode, app, err, open_runtime, out, print_json
 from workflows.cli.fleet import fleet_report, print_fleet
 from workflows.cli.report import execution_json
+from workflows.cli.usage import examples, parse_day
 from workflows.executions import Execution, ExecutionClient, ExecutionStatus
 from workflows.registry import FLEET
 from workflows.staging import open_source
 
+# It goes through this machine's memory; what starts a run reads a long one row by row.
+_MAX_UPLOAD_BYTES = 256 * 1024 * 1024
 _SUMS = frozenset({"started", "cleared", "rows", "executions"})
 
 
-@app.command(epilog="Examples:\n\nperfcalc nightly\n\nperfcalc nightly --date 2022-12-29 --entity-type account")
+@app.command(epilog=examples("perfcalc nightly", "perfcalc nightly --date 2022-12-29 --entity-type account"))
 def nightly(
     *,
     on: Annotated[
-        datetime | None,
-        typer.Option("--date", formats=["%Y-%m-%d"], metavar="DATE", help="The night of this date; today's."),
+        date | None,
+        typer.Option("--date", parser=parse_day, metavar="DATE", help="The night of this date.", show_default="today"),
     ] = None,
     entity_types: Annotated[
-        list[EntityType] | None, typer.Option("--entity-type", help="What to calculate; may be given several times.")
+        list[EntityType] | None,
+        typer.Option(
+            "--entity-type",
+            metavar="TYPE",
+            help="What to calculate: portfolio, account or security; may be given several times.",
+            show_default="portfolio",
+        ),
     ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -42,7 +51,7 @@ def nightly(
         from workflows.local.event_sources import scheduled  # noqa: PLC0415 - see open_runtime
 
         zone = ZoneInfo(CalendarSettings.from_env().time_zone)
-        day = on.date() if on else datetime.now(zone).date()
+        day = on or datetime.now(zone).date()
         moment = datetime.combine(day, time(), zone) + timedelta(hours=1, minutes=30)
         wanted = [each.value for each in entity_types or (EntityType.PORTFOLIO,)]
         report = runtime.invoke("NightlySchedule", scheduled(moment.astimezone(UTC), entity_types=wanted))
@@ -56,7 +65,7 @@ def nightly(
     _tell_fleet(ended, report, summary, data_dir, as_json=as_json)
 
 
-@app.command(epilog="Example:\n\nperfcalc upload month-end.json --client acme")
+@app.command(epilog=examples("perfcalc upload month-end.json --client acme"))
 def upload(
     manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="A request, or its portfolios: see the README.")],
     *,
@@ -66,7 +75,7 @@ def upload(
 ) -> None:
     """Put a MANIFEST into a client's folder of the upload bucket, which starts a run of that client."""
     try:
-        with open_source(manifest) as file:
+        with open_source(manifest, _MAX_UPLOAD_BYTES) as file:
             body = file.read()
     except OSError as error:
         raise InvalidRequestError([Fault(str(manifest), error.strerror or str(error))]) from None
@@ -82,7 +91,7 @@ def upload(
     _tell(ended, report, as_json=as_json)
 
 
-@app.command(epilog="Example:\n\nperfcalc recalculate")
+@app.command(epilog=examples("perfcalc recalculate"))
 def recalculate(*, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Calculate again what back-dated transactions have made wrong."""
     with open_runtime(data_dir, there=True) as runtime:
@@ -112,13 +121,14 @@ def _wait_for(executions: ExecutionClient, names: Sequence[str]) -> list[Executi
 
 def _tell(ended: Sequence[Execution], report: Mapping[str, Any], *, as_json: bool) -> None:
     """Print what came of executions and exit with the worst of them."""
-    codes = [_exit_code(each) for each in ended]
+    codes = {_exit_code(each) for each in ended}
     if as_json:
         executions = [{**execution_json(each), "output": each.output} for each in ended]
         print_json({**report, "executions": executions})
     elif ended:
         out.print(presentation.outcomes_table(ended))
-    raise typer.Exit(next((code for code in (ExitCode.FAILED, ExitCode.PARTIAL) if code in codes), ExitCode.SUCCEEDED))
+    worst_first = (ExitCode.FAILED, ExitCode.INVALID_REQUEST, ExitCode.PARTIAL)
+    raise typer.Exit(next((code for code in worst_first if code in codes), ExitCode.SUCCEEDED))
 
 
 def _tell_fleet(
@@ -129,10 +139,12 @@ def _tell_fleet(
         print_json({**report, **summary})
     else:
         print_fleet(summary, ended, data_dir)
-    raise typer.Exit(ExitCode[summary["status"]])
+    raise typer.Exit(ExitCode.INVALID_REQUEST if ended.request_faults else ExitCode[summary["status"]])
 
 
 def _exit_code(execution: Execution) -> ExitCode:
+    if execution.request_faults:
+        return ExitCode.INVALID_REQUEST
     if execution.status is not ExecutionStatus.SUCCEEDED:
         return ExitCode.FAILED
     return ExitCode[execution.output["status"]]

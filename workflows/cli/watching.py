@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from common.errors import clip
+from common.errors import InvalidRequestError, clip
 from workflows import presentation
 from workflows.cli.app import (
     DEFAULT_DATA_DIR,
@@ -29,6 +29,7 @@ from workflows.cli.app import (
     settings,
 )
 from workflows.cli.report import execution_json
+from workflows.cli.usage import examples
 from workflows.deployed import OwnerGoneError
 from workflows.execution_history import Unhurried
 from workflows.executions import Execution, ExecutionClient
@@ -56,13 +57,16 @@ Show = Callable[[Execution, WatchedRun], None]
 
 
 @app.command(
-    epilog="Examples:\n\nperfcalc watch\n\nperfcalc watch market-2022-12-28-0123456789ab\n\n"
-    "perfcalc --stack investment-performance-prod watch --json\n\n"
-    "Exit code, as for run: 0 all calculated, 3 some, 1 none or the run failed."
+    epilog=examples(
+        "perfcalc watch",
+        "perfcalc watch market-2022-12-28-0123456789ab",
+        "perfcalc --stack investment-performance-prod watch --json",
+        then="Exit code, as for run: 0 all calculated, 3 some, 1 none or the run failed, 2 its request is wrong.",
+    )
 )
 def watch(
     execution: Annotated[
-        str | None, typer.Argument(metavar="EXECUTION", help="Name of an execution; the newest.", show_default=False)
+        str | None, typer.Argument(metavar="EXECUTION", help="Name of an execution.", show_default="the newest")
     ] = None,
     *,
     as_json: AsJson = False,
@@ -82,7 +86,11 @@ def watch(
     if as_json:
         print_json(document(ended, watched, verdict))
     else:
+        for fault in ended.request_faults:
+            out.print(str(fault), style="red", soft_wrap=True)
         out.print(sentence(verdict, presentation.took(ended)), soft_wrap=True)
+    if ended.request_faults:
+        raise typer.Exit(ExitCode.INVALID_REQUEST)
     raise typer.Exit(ExitCode.__members__.get(verdict.status, ExitCode.FAILED))
 
 
@@ -258,7 +266,10 @@ def sentence(verdict: Verdict, took: str) -> Text:
     """Return the answer to "did it work, and which step failed?" as one line."""
     parts = []
     if verdict.step:
-        reason = ": ".join(filter(None, [verdict.error, one_line(verdict.message or "")]))
+        # Other clauses may follow it. Of a wrong request the first line counts the faults.
+        message = verdict.message or ""
+        told = message.partition("\n")[0] if verdict.error == InvalidRequestError.__name__ else message
+        reason = ": ".join(filter(None, [verdict.error, one_line(told).removesuffix(".")]))
         ended = _ENDED.get(verdict.status, "{} failed").format(verdict.step)
         parts.append(f"{ended}, {reason}" if reason else ended)
     if verdict.calculated is not None:

@@ -1,15 +1,13 @@
 """Fleet runs as the pages tell them: how far one is by its plan, and what it came to by its summary."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from itertools import islice
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from common.models.results import EntityType
 from workflows.console.states import IterationCounts
+from workflows.fleet_lines import FailureLine, read_failures
 
 FAILURES_SHOWN: Final = 200
 
@@ -95,16 +93,6 @@ class FleetPlan(_Told):
         return [("Entities", f"{self.entity_count:,}"), *refused, ("Batches", told)]
 
 
-@dataclass(frozen=True, slots=True)
-class FailureLine:
-    """An entity that a fleet run could not calculate."""
-
-    entity_type: str
-    entity_id: str
-    error: str
-    message: str
-
-
 def fleet_summary(document: object) -> FleetSummary | None:
     """Return the summary that a document is; None for any other."""
     try:
@@ -123,24 +111,4 @@ def fleet_plan(document: object) -> FleetPlan | None:
 
 def first_failures(file: BinaryIO) -> list[FailureLine]:
     """Return the first failures of a manifest that a fleet run has left."""
-    return list(islice(_failures(objects(file)), FAILURES_SHOWN))
-
-
-def objects(lines: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:
-    """Yield the objects of a file of JSON lines."""
-    for line in lines:
-        try:
-            document = json.loads(line)
-        except ValueError:  # the file was cut short
-            continue
-        if isinstance(document, dict):
-            yield document
-
-
-def _failures(documents: Iterable[Mapping[str, Any]]) -> Iterator[FailureLine]:
-    for each in documents:
-        failure = each.get("failure")
-        told = failure if isinstance(failure, dict) else {}
-        name = each.get("portfolio_id") or each.get("entity_id") or "-"
-        kind = each.get("entity_type", EntityType.PORTFOLIO.value)
-        yield FailureLine(str(kind), str(name), str(told.get("error", "")), str(told.get("message", "")))
+    return list(islice(read_failures(file), FAILURES_SHOWN))

@@ -3,11 +3,13 @@
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
-from common.errors import Fault, InvalidRequestError
+from common.errors import Fault, InputNotFoundError, InvalidRequestError, TransientError
 from workflows.console.references import ExecutionReference, StateMachine
 from workflows.console.service import StepFunctions
 from workflows.executions import ExecutionStatus
@@ -17,6 +19,8 @@ SHOWN: Final = 50
 _SEARCHED_PAGE: Final = 1000
 # ... and so many of them for one page that is shown: more is a click away.
 _SEARCHED_PAGES: Final = 10
+# What a page's executions came to is asked one by one, and remembered.
+_ASKED_AT_A_TIME: Final = 8
 
 # For each state machine the token of the page it stands in, and how many of that page have been shown; None: no more.
 _Position = tuple[str | None, int]
@@ -30,6 +34,8 @@ class ListedExecution:
     status: ExecutionStatus
     started: datetime
     stopped: datetime | None
+    partial: bool = False
+    """Whether it has succeeded and says itself that something could not be calculated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,8 @@ def list_executions(
         if chosen.text.casefold() in head["name"].casefold():
             lines.append(listed_execution(head))
     left = {name: position for name, source in sources.items() if (position := source.position)}
+    with ThreadPoolExecutor(_ASKED_AT_A_TIME) as pool:
+        lines = list(pool.map(partial(_with_outcome, service, machines), lines))
     return ListPage(lines, _encode(left) if left else None, sum(source.taken for source in sources.values()))
 
 
@@ -163,6 +171,19 @@ def listed_execution(item: Mapping[str, Any]) -> ListedExecution:
         item["startDate"],
         item.get("stopDate"),
     )
+
+
+def _with_outcome(
+    service: StepFunctions, machines: Mapping[str, StateMachine], line: ListedExecution
+) -> ListedExecution:
+    """Return a line with what ListExecutions leaves out: whether all of it could be calculated."""
+    if line.status is not ExecutionStatus.SUCCEEDED:
+        return line
+    try:
+        arn = line.reference.arn(machines[line.reference.machine])
+        return replace(line, partial=service.outcome(arn) == "PARTIAL")
+    except (InputNotFoundError, TransientError):  # gone since, or too many at a time: the list is there all the same
+        return line
 
 
 def _encode(positions: Mapping[str, _Position]) -> str:

@@ -13,9 +13,10 @@ from common.stores.botocore_errors import typed_errors
 from common.stores.histories import BookReader
 from common.stores.ports import Books, ResultStore
 from workflows.console.catalogue import Catalogue
-from workflows.console.fleet import fleet_summary, objects
+from workflows.console.fleet import fleet_summary
 from workflows.console.ports import EntityName, EntityPage, FleetFiles, PageFile, PortfolioLink, PortfolioPage
 from workflows.executions import ExecutionClient, ExecutionStatus
+from workflows.fleet_lines import objects
 from workflows.reporting import compare
 from workflows.reporting.page import assets
 from workflows.reporting.portfolio import portfolio_page

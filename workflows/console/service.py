@@ -1,10 +1,13 @@
 """The calls to Step Functions that the console makes, their errors ours."""
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
+from cachetools import LRUCache
 
 from common.errors import InputNotFoundError
 from common.stores.botocore_errors import typed_errors
@@ -18,6 +21,7 @@ JsonObject = dict[str, Any]
 # The service calls a name that cannot be one an invalid ARN; to somebody who typed an address it is not there.
 _NOT_THERE: Final = frozenset({"ExecutionDoesNotExist", "InvalidArn", "ResourceNotFound", "StateMachineDoesNotExist"})
 _STOPPED: Final = "Stopped"
+_OUTCOMES_KEPT: Final = 10_000
 
 
 class StepFunctions:
@@ -38,6 +42,8 @@ class StepFunctions:
 
     def __init__(self, client: "SFNClient") -> None:
         self.client = client
+        self._outcomes: LRUCache[str, str | None] = LRUCache(_OUTCOMES_KEPT)
+        self._lock = Lock()
 
     def executions(
         self, machine_arn: str, *, status: str | None = None, token: str | None = None, limit: int = PAGE
@@ -63,6 +69,17 @@ class StepFunctions:
         """Return what DescribeExecution says."""
         with _errors("execution"):
             return _plain(self.client.describe_execution(executionArn=arn))
+
+    def outcome(self, arn: str) -> str | None:
+        """Return what an execution that has succeeded says it came to; asked once, since it stays so."""
+        with self._lock:
+            if arn in self._outcomes:
+                return self._outcomes[arn]
+        output = json.loads(self.execution(arn).get("output") or "null")
+        found = output.get("status") if isinstance(output, dict) else None
+        with self._lock:
+            self._outcomes[arn] = found if isinstance(found, str) else None
+            return self._outcomes[arn]
 
     def definition(self, arn: str) -> str:
         """Return the definition that an execution was started with."""

@@ -36,6 +36,7 @@ def build(subjects: Sequence[Subject]) -> Page:
     labels = in_order([each.row for each in subjects])
     risk_label = _LONGEST if _LONGEST in labels else labels[-1]
     figures = _figures(named)
+    notes = _notes(named, charted=bool(figures))
     returns, returns_file = _returns(named, labels)
     risk, risk_file = _side_by_side(named, risk_label)
     correlations = _correlations(named)
@@ -47,7 +48,7 @@ def build(subjects: Sequence[Subject]) -> Page:
         "compare.html.j2",
         title=f"{len(subjects)} compared",
         facts=[", ".join(named)],
-        notes=_notes(named, charted=bool(figures)),
+        notes=notes,
         warnings=[f"{name}: {explained(code)}." for name, each in named.items() for code in each.row["warnings"]],
         sections=sections,
         figures=figures,
@@ -67,7 +68,7 @@ def build(subjects: Sequence[Subject]) -> Page:
         matrix=_matrix(correlations),
         conventions=_conventions(named),
     )
-    return Page(f"{', '.join(named)} compared", body, {each.id: each.spec for each in figures})
+    return Page(f"{', '.join(named)} compared", body, {each.id: each.spec for each in figures}, tuple(notes))
 
 
 def shared_days(records: Sequence[Record]) -> DayArray | None:

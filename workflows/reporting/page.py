@@ -37,11 +37,14 @@ class Page(NamedTuple):
         HTML, everything in it escaped.
     charts : dict
         The specification of each chart by its id, those for images alone included.
+    notes : tuple of str
+        What the page says of its data, such as why there are no charts.
     """
 
     title: str
     body: str
     charts: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 def render(template: str, **context: Any) -> str:

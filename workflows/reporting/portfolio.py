@@ -94,7 +94,7 @@ def build(subject: Subject) -> Page:
     specs = {each.id: each.spec for each in figures.values()}
     if years:
         specs["months"] = charts.months_chart(years)
-    return Page(f"{subject.name}, {row['calculation_date']}", body, specs)
+    return Page(f"{subject.name}, {row['calculation_date']}", body, specs, subject.notes)
 
 
 def facts(row: JsonObject) -> list[str]:

@@ -24,13 +24,13 @@ from common.calculations import (
 from common.calculations.types import day_date
 from common.errors import Fault, InputNotFoundError, InvalidPortfolioError, InvalidRequestError
 from common.models.books import BookEntityType, EntityKey
-from common.models.limits import DEFAULT_PRICE_AGE_DAYS, MAX_SOURCE_BYTES
+from common.models.limits import DEFAULT_PRICE_AGE_DAYS, MAX_PORTFOLIOS_BYTES, MAX_SERIES_BYTES
 from common.models.references import read_cash_flows, read_portfolios, read_valuations
 from common.models.request import CalculationRequest, PortfolioInput, parse_portfolios
 from common.models.results import Asked, CalculationMethod, EntityType
 from common.models.series import CashFlowColumns, CashFlowSeries, ValuationColumns, ValuationSeries
 from common.models.sources import Source
-from common.stores.histories import BookReader, Dependencies, History
+from common.stores.histories import BookReader, Dependencies, History, given_history
 from common.stores.ports import ResultStore
 from workflows.reporting.analysis import Record, analyse
 from workflows.reporting.words import explained
@@ -234,11 +234,12 @@ def _calculated_from_books(reader: BookReader, key: EntityKey, as_of: date | Non
 def _of_request(
     request: CalculationRequest, portfolio: PortfolioInput, benchmark: Valuations | None, base: Path
 ) -> Subject:
-    history = History(
-        _valuations(portfolio.valuations, base),
-        _flows(portfolio.cash_flows, base),
-        request.flow_timing or FlowTiming.AFTER_CLOSE,
-    )
+    valuations, flows = _valuations(portfolio.valuations, base), _flows(portfolio.cash_flows, base)
+    timing = request.flow_timing or FlowTiming.AFTER_CLOSE
+    try:
+        history = given_history(valuations, flows, timing, request.as_of_date)
+    except InvalidPortfolioError as error:
+        raise InvalidPortfolioError(f"{portfolio.portfolio_id}: {error}") from None
     identity = {
         "entity_type": EntityType.PORTFOLIO.value,
         "entity_id": portfolio.portfolio_id,
@@ -261,12 +262,7 @@ def _subject(
     benchmark: Valuations | None,
     notes: tuple[str, ...],
 ) -> Subject:
-    first, last = (day_date(int(history.valuations.days[index])) for index in (0, -1))
-    as_of = as_of or last
-    if first > as_of:
-        raise InvalidPortfolioError(
-            f"{identity['entity_id']}: the first valuation, {first.isoformat()}, is later than {as_of.isoformat()}"
-        )
+    as_of = as_of or day_date(int(history.valuations.days[-1]))
     periods = request.periods(as_of) if request else [Period.standard(each, as_of) for each in StandardPeriod]
     found = list(notes)
     row = {**identity, **calculated_row(history, as_of, periods, conventions, benchmark)}
@@ -320,28 +316,29 @@ def _mixture(row: JsonObject) -> list[str]:
 
 def _portfolios(given: list[PortfolioInput] | Source, base: Path) -> list[PortfolioInput]:
     if isinstance(given, Source):
-        return parse_portfolios(read_portfolios(_read(given, base), given), "$.portfolios")
+        return parse_portfolios(read_portfolios(_read(given, base, MAX_PORTFOLIOS_BYTES), given), "$.portfolios")
     return given
 
 
 def _valuations(series: ValuationSeries, base: Path) -> Valuations:
-    return series.valuations() if isinstance(series, ValuationColumns) else read_valuations(_read(series, base), series)
+    if isinstance(series, ValuationColumns):
+        return series.valuations()
+    return read_valuations(_read(series, base, MAX_SERIES_BYTES), series)
 
 
 def _flows(series: CashFlowSeries, base: Path) -> Flows:
-    return series.flows() if isinstance(series, CashFlowColumns) else read_cash_flows(_read(series, base), series)
+    if isinstance(series, CashFlowColumns):
+        return series.flows()
+    return read_cash_flows(_read(series, base, MAX_SERIES_BYTES), series)
 
 
-def _read(source: Source, base: Path) -> bytes:
+def _read(source: Source, base: Path, max_bytes: int) -> bytes:
     if source.source.startswith("s3://"):
         raise InputNotFoundError(f"{source.source}: a report reads the files of this machine alone")
     try:
-        with open_source(base / source.source) as file:
-            body = file.read(MAX_SOURCE_BYTES + 1)
+        with open_source(base / source.source, max_bytes) as file:
+            return file.read()
     except OSError as error:
         raise InputNotFoundError(f"{source.source}: {error.strerror or error}") from None
     except ValueError:  # a NUL in it
         raise InputNotFoundError(f"{source.source!r} is not a path") from None
-    if len(body) > MAX_SOURCE_BYTES:
-        raise InvalidPortfolioError(f"{source.source}: is larger than {MAX_SOURCE_BYTES // 2**20} MiB")
-    return body

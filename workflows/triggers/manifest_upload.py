@@ -3,8 +3,6 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from contextlib import closing
-from itertools import islice
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -14,11 +12,9 @@ from common.config import ExecutionSettings, FleetSettings, PayloadSettings
 from common.errors import Fault, InputNotFoundError, InvalidPortfolioError, InvalidRequestError
 from common.models.fleet import OF_A_FLEET, FleetRequest
 from common.models.identifiers import ClientIdentifier
-from common.models.limits import INVOCATION_BYTES, MAX_PORTFOLIOS
-from common.models.manifests import ManifestEntry, read_manifest
-from common.models.request import CalculationRequest, EntityReference
-from common.models.rows import UnreadableFileError
-from common.models.sources import Source, SourceFormat, format_of
+from common.models.limits import INVOCATION_BYTES
+from common.models.request import CalculationRequest
+from common.models.sources import SourceFormat, format_of
 from common.observability import logger
 from common.stores.botocore_errors import typed_errors
 from common.stores.ports import JsonObject, PayloadStore
@@ -68,10 +64,11 @@ class ObjectCreated(BaseModel):
 def receive_manifest(
     event: ObjectCreated, buckets: Buckets, payloads: PayloadStore, executions: ExecutionClient, fleet: ExecutionClient
 ) -> JsonObject:
-    """Start the run that an uploaded manifest describes: a calculation, or a fleet run where it is long.
+    """Start the run that an uploaded manifest describes.
 
-    A manifest is a request as JSON, or its portfolios as JSON Lines, CSV or Parquet. It lies at
-    `manifests/<client_id>/<name>`, and that client is whose run it is, whatever it says itself.
+    JSON is a request, of a calculation or of a fleet run. JSON Lines, CSV and Parquet are a fleet run, however short:
+    a line that is wrong is a failure of that line. A manifest lies at `manifests/<client_id>/<name>`, and that client
+    is whose run it is, whatever it says itself.
 
     Returns
     -------
@@ -134,15 +131,9 @@ def handler(
 def _request(event: ObjectCreated, client_id: str, name: str, payloads: PayloadStore) -> tuple[str, JsonObject]:
     """Return the state machine that a manifest asks for, and the request that it stands for."""
     kind = format_of(name)
-    document: Any
     if kind is None:
         raise InvalidRequestError([Fault("$", "must be JSON, JSON Lines, CSV or Parquet, as its ending tells")])
-    if kind is SourceFormat.JSON:
-        document = _document(event, payloads)
-    elif kind is SourceFormat.PARQUET or _is_long(event.uri, payloads):
-        document = {"manifest": {"source": event.uri}}
-    else:
-        document = {"portfolios": {"source": event.uri}}
+    document = _document(event, payloads) if kind is SourceFormat.JSON else {"manifest": {"source": event.uri}}
     if document.get("client_id", client_id) != client_id:
         raise InvalidRequestError([Fault("$.client_id", f"there is no client {document['client_id']}")])
     document = {"request_id": identifier_in(name), **document, "client_id": client_id}
@@ -162,22 +153,3 @@ def _document(event: ObjectCreated, payloads: PayloadStore) -> JsonObject:
     if not isinstance(document, dict):
         raise InvalidRequestError([Fault("$", "must be an object")])
     return document
-
-
-def _is_long(uri: str, payloads: PayloadStore) -> bool:
-    """Return whether a file has more than a calculation takes, or names entities of the books, which a fleet run reads.
-
-    Not asked of Parquet, which only functions that carry a reader of 60 MB can read. One that cannot be read to its end
-    is left to the calculation, which tells why.
-    """
-    try:
-        with closing(payloads.open_uri(uri)) as file:
-            count, by_id = 0, False
-            for each in islice(read_manifest(file, Source(source=uri)), MAX_PORTFOLIOS + 1):
-                count += 1
-                by_id = by_id or (isinstance(each, ManifestEntry) and isinstance(each.content, EntityReference))
-    except InputNotFoundError as error:
-        raise InvalidRequestError([Fault("$", str(error))]) from None
-    except UnreadableFileError:
-        return False
-    return by_id or count > MAX_PORTFOLIOS

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 
 from common.calculations import FlowTiming
 from common.models.books import Transaction
+from common.models.faults import spelled
 from common.models.fields import IsoDate, StrictModel
 from common.models.identifiers import Identifier
 from common.models.request import PERIOD_PATTERN
@@ -42,7 +43,7 @@ IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
-        pattern="^[ -~]{1,255}$",
+        pattern=spelled("^[ -~]{1,255}$", "must have 1 to 255 visible ASCII characters or blanks"),
         description="Makes a repeated request the same execution: of your choice, for 90 days, and of your client's.",
     ),
 ]
@@ -52,7 +53,13 @@ AsOf = Annotated[
 OnePeriod = Annotated[
     str | None, Query(max_length=64, description="one period of the row, by its label; all of them when absent")
 ]
-PeriodLabel = Annotated[str, Query(pattern=PERIOD_PATTERN, description="the period that ends on each date")]
+PeriodLabel = Annotated[
+    str,
+    Query(
+        pattern=spelled(PERIOD_PATTERN, "must be a period such as 1Y, or two dates, FROM/TO"),
+        description="the period that ends on each date",
+    ),
+]
 MetricName = Annotated[Metric, Query(description="which of the measures")]
 FromDay = Annotated[IsoDate | None, Query(alias="from", description="the first day; the first there is when absent")]
 ToDay = Annotated[IsoDate | None, Query(alias="to", description="the last day; the last there is when absent")]

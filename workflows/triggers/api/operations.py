@@ -14,8 +14,9 @@ from pydantic import ValidationError, WrapValidator
 
 from common.errors import Fault, InvalidRequestError
 from common.json_text import canonical_json
-from common.models.books import BookEntityType, EntityKey, every_digit, trade_date_fault
+from common.models.books import BookEntityType, EntityKey, every_digit
 from common.models.faults import faults
+from common.models.fields import ahead_fault
 from common.models.request import CalculationRequest
 from common.ownership import Place, look_up
 from common.stores.ports import JsonObject
@@ -138,7 +139,7 @@ def _add_transactions(app: APIGatewayRestResolver) -> None:
         ahead = [
             Fault(f"$.transactions[{index}].trade_date", message)
             for index, each in enumerate(request.transactions)
-            if (message := trade_date_fault(each.trade_date, today))
+            if (message := ahead_fault(each.trade_date, today))
         ]
         if twice or ahead:
             raise InvalidRequestError([*twice, *ahead])

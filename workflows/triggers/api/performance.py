@@ -12,8 +12,8 @@ from common.errors import Fault
 from common.json_text import canonical_json
 from common.models.books import BookEntityType, EntityKey
 from common.models.results import EntityType
-from common.stores.dynamodb import FIRST_PERIOD_METRICS
 from common.stores.ports import JsonObject
+from workflows.periods import only_periods
 from workflows.triggers.api import openapi
 from workflows.triggers.api.admission import STAGE
 from workflows.triggers.api.context import caller_of, services_of
@@ -150,11 +150,10 @@ def _refuse_unseen(app: APIGatewayRestResolver, entity_type: EntityType, entity_
 
 def _of_period(row: JsonObject, period: str) -> JsonObject:
     """Return a row with one of its periods, which is its first then."""
-    if (found := row["periods"].get(period)) is None:
+    if period not in row["periods"]:
         known = ", ".join(row["periods"])
         raise ProblemError(ProblemType.NOT_FOUND, f"The row of {row['calculation_date']} has the periods {known}.")
-    metrics = {name: found[name] for name in FIRST_PERIOD_METRICS}
-    return {**row, **metrics, "time_period": period, "periods": {period: found}}
+    return only_periods(row, [period])
 
 
 def _tag(row: JsonObject) -> str:
