@@ -1,11 +1,10 @@
-"""A world that is elsewhere: a deployed stage by its stacks' outputs, or one that another process has open.
+"""A world that is elsewhere: a deployed stage by its stacks' outputs; `workflows.attached` has another process's.
 
 Nothing here knows the CDK app. It names its stacks `<prefix>-storage`, `<prefix>-workflow` and `<prefix>-time-series`,
 where the prefix is `investment-performance-<stage>`; what is in them is told by their outputs, whose names are the
 aliases of `StageOutputs`.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,7 +32,6 @@ PATIENCE: Final = Patience(attempts=4, connect_seconds=5, read_seconds=20)
 QUERY_PATIENCE: Final = Patience(attempts=2, connect_seconds=5, read_seconds=120)
 # Calls of Step Functions are limited for the whole account.
 POLL_SECONDS: Final = 1.0
-LOCAL_POLL_SECONDS: Final = 0.1
 _CONNECTIONS: Final = 32
 
 _EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
@@ -81,7 +79,7 @@ class Announcement(BaseModel):
         The process.
     endpoint, token
         Where it answers, and the access key that it answers to.
-    state_machine_arn, fleet_arn, result_table, entity_table
+    state_machine_arn, fleet_arn, result_table, entity_table, payload_bucket
         What the things in it are called.
     dynamodb_endpoint, dynamodb_access_key, dynamodb_secret_key
         Where the tables are: `endpoint` itself, or a server that the process has started.
@@ -101,6 +99,7 @@ class Announcement(BaseModel):
     fleet_arn: str
     result_table: str
     entity_table: str
+    payload_bucket: str
     dynamodb_endpoint: str
     dynamodb_access_key: SecretStr
     dynamodb_secret_key: SecretStr
@@ -156,7 +155,7 @@ def stage_outputs(session: "boto3.Session", stack: str) -> StageOutputs:
     botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError
         As `understood` turns into a message.
     """
-    client = session.client("cloudformation", config=_config(PATIENCE))
+    client = session.client("cloudformation", config=client_config(PATIENCE))
     found: dict[str, str] = {}
     for part in (STORAGE, WORKFLOW, TIME_SERIES):
         outputs = _outputs(client, f"{stack}-{part}")
@@ -183,10 +182,12 @@ def open_stage(session: "boto3.Session", stack: str) -> DeployedWorld:
     from common.stores.timestream import TimestreamReader  # noqa: PLC0415 - as above
 
     outputs = stage_outputs(session, stack)
-    config = _config(PATIENCE)
+    config = client_config(PATIENCE)
     dynamodb = session.client("dynamodb", config=config)
     stepfunctions = session.client("stepfunctions", config=config)
-    query = session.client("timestream-query", config=_config(QUERY_PATIENCE)) if outputs.time_series_table else None
+    query = (
+        session.client("timestream-query", config=client_config(QUERY_PATIENCE)) if outputs.time_series_table else None
+    )
     region, account = outputs.state_machine_arn.split(":")[3:5]
     series = f"Timestream {outputs.time_series_database}.{outputs.time_series_table}" if query else "none"
     return DeployedWorld(
@@ -198,44 +199,6 @@ def open_stage(session: "boto3.Session", stack: str) -> DeployedWorld:
         payload_store=S3PayloadStore(session.client("s3", config=config), outputs.payload_bucket),
         payload_bucket=outputs.payload_bucket,
         lines=[f"AWS: {stack}, account {account}, region {region}", f"Time series: {series}"],
-    )
-
-
-def attach(announced: Announcement) -> RemoteWorld:
-    """Return the world that another process of this machine has announced; `understood` tells when it has gone."""
-    from common.stores.dynamodb import DynamoDBResultStore  # noqa: PLC0415 - with boto3
-    from common.stores.dynamodb_books import DynamoDBBooks  # noqa: PLC0415 - as above
-    from common.stores.timestream import TimestreamReader  # noqa: PLC0415 - as above
-
-    session = _session_without_configuration(announced.region)
-    token = announced.token.get_secret_value()
-
-    def client(
-        service: str, endpoint: str, key: str = token, secret: str = token, patience: Patience = PATIENCE
-    ) -> Any:
-        return session.client(  # type: ignore[call-overload]  # any service
-            service,
-            endpoint_url=endpoint,
-            aws_access_key_id=key,
-            aws_secret_access_key=secret,
-            config=_config(patience, proxies={}),
-        )
-
-    dynamodb = client(
-        "dynamodb",
-        announced.dynamodb_endpoint,
-        announced.dynamodb_access_key.get_secret_value(),
-        announced.dynamodb_secret_key.get_secret_value(),
-    )
-    stepfunctions = client("stepfunctions", announced.endpoint)
-    query = client("timestream-query", announced.timestream_endpoint, patience=QUERY_PATIENCE)
-    return RemoteWorld(
-        executions=ExecutionClient(stepfunctions, announced.state_machine_arn, poll_seconds=LOCAL_POLL_SECONDS),
-        fleet=ExecutionClient(stepfunctions, announced.fleet_arn, poll_seconds=LOCAL_POLL_SECONDS),
-        result_store=DynamoDBResultStore(dynamodb, announced.result_table),
-        books=DynamoDBBooks(dynamodb, announced.entity_table),
-        time_series_reader=TimestreamReader(query),
-        lines=[*announced.lines, f"Open in process {announced.pid}"],
     )
 
 
@@ -318,7 +281,8 @@ def _outputs(client: Any, stack: str) -> dict[str, str] | None:
     return {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", ())}
 
 
-def _config(patience: Patience, proxies: Mapping[str, str] | None = None) -> "Config":
+def client_config(patience: Patience, proxies: Mapping[str, str] | None = None) -> "Config":
+    """Return what a client is made with that waits as long as `patience` says; `proxies` in the environment's place."""
     from botocore.config import Config  # noqa: PLC0415 - with boto3
 
     return Config(
@@ -328,18 +292,3 @@ def _config(patience: Patience, proxies: Mapping[str, str] | None = None) -> "Co
         max_pool_connections=_CONNECTIONS,
         proxies=proxies,
     )
-
-
-def _session_without_configuration(region: str) -> "boto3.Session":
-    """Return a session that the AWS configuration of whoever runs this says nothing about: no profile, no endpoint."""
-    import boto3  # noqa: PLC0415 - see aws_session
-    import botocore.session  # noqa: PLC0415 - as above
-
-    session = botocore.session.Session(
-        session_vars={
-            "profile": (None, None, None, None),
-            "config_file": (None, None, os.devnull, None),
-            "credentials_file": (None, None, os.devnull, None),
-        }
-    )
-    return boto3.Session(botocore_session=session, region_name=region)

@@ -18,7 +18,8 @@ from botocore.stub import Stubber
 
 from common.errors import StoreError
 from common.models.results import EntityType
-from workflows.deployed import Announcement, OwnerGoneError, RemoteWorld, attach, understood
+from workflows.attached import attach
+from workflows.deployed import Announcement, OwnerGoneError, RemoteWorld, understood
 from workflows.executions import ExecutionNotFoundError
 from workflows.local import sharing
 from workflows.local.sharing import SharedWorld, announced
@@ -32,6 +33,7 @@ TOLD = {
     "fleet_arn": f"{MACHINE}-fleet",
     "result_table": "results",
     "entity_table": "entities",
+    "payload_bucket": "payloads",
     "timestream_endpoint": "http://127.0.0.1:9",
     "lines": ["DynamoDB: here"],
 }

@@ -118,9 +118,34 @@ def test_a_broken_portfolio_is_a_failure_beside_the_others(market: Path, tmp_pat
 
 def test_an_invalid_request_writes_nothing(tmp_path: Path) -> None:
     done = perfcalc("run", EXAMPLES / "invalid.json", "--json", data_dir=tmp_path / "data")
-    assert (done.returncode, done.stdout) == (2, "")
+    assert done.returncode == 2
     assert done.stderr.startswith("13 faults in the request\n$.as_of_date: must be a date")
+    told = json.loads(done.stdout)
+    assert (told["status"], told["error"], len(told["faults"])) == ("FAILED", "InvalidRequestError", 13)
+    assert told["faults"][0] == {"path": "$.as_of_date", "message": "must be a date, YYYY-MM-DD"}
     assert not (tmp_path / "data").exists()
+
+
+def test_what_the_books_alone_can_tell_of_a_request_is_told_as_any_other_fault(tmp_path: Path) -> None:
+    request = tmp_path / "request.json"
+    request.write_text('{"request_id": "r", "entity_ids": ["p"], "benchmark": {"benchmark_id": "NOPE"}}')
+    fault = {"path": "$.benchmark.benchmark_id", "message": "there is no benchmark NOPE"}
+    told = f"1 fault in the request\n{fault['path']}: {fault['message']}\n"
+    done = perfcalc("run", request, "--json", data_dir=tmp_path / "data")
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["error"], document["faults"]) == (2, "InvalidRequestError", [fault])
+    assert document["execution"]["cause"] == told.rstrip()
+    assert done.stderr.startswith(told)
+    assert "stackTrace" not in done.stdout
+    watched = perfcalc("watch", data_dir=tmp_path / "data")
+    assert watched.returncode == 2
+    *_, first, last = watched.stdout.splitlines()
+    assert first == f"{fault['path']}: {fault['message']}"
+    assert "ValidateInput failed, InvalidRequestError: 1 fault in the request, in " in last
+    (tmp_path / "empty.jsonl").touch()
+    fleet = perfcalc("run", tmp_path / "empty.jsonl", data_dir=tmp_path / "data")
+    assert (fleet.returncode, fleet.stdout) == (2, "")
+    assert "empty.jsonl: there is nothing in it" in fleet.stderr
 
 
 def test_a_run_that_is_stopped_is_aborted_and_leaves_no_process(market: Path, tmp_path: Path) -> None:
@@ -152,10 +177,11 @@ def test_a_run_that_was_killed_ends_in_the_same_rows_when_repeated(
 
 
 def test_a_second_process_is_told_who_works_in_the_data_directory(tmp_path: Path) -> None:
-    with DataDirectoryLock(tmp_path):
+    with DataDirectoryLock(tmp_path, "serve"):
         done = perfcalc("recalculate", data_dir=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"{tmp_path} is in use by process {os.getpid()}; wait until it ends" in done.stderr
+    assert f"{tmp_path} is in use by process {os.getpid()}, `perfcalc serve`, since " in done.stderr
+    assert "wait until it ends, stop it, choose another data directory, or send the request to its API" in done.stderr
 
 
 def manifest(directory: Path) -> Path:
@@ -193,6 +219,16 @@ def test_a_manifest_is_a_fleet_run_and_its_failures_are_one_again(tmp_path: Path
     page = tmp_path / "fleet.html"
     assert perfcalc("report", "--fleet", name, "-o", page, data_dir=tmp_path / "data").returncode == 0
     assert "nobody" in page.read_text()
+    listed = json.loads(perfcalc("history", "--json", data_dir=tmp_path / "data").stdout)
+    assert {each["name"]: (each["status"], each["outcome"]) for each in listed}[name] == ("SUCCEEDED", "PARTIAL")
+    one = perfcalc("history", "--limit", "1", data_dir=tmp_path / "data")
+    assert (name in one.stdout, one.stderr) == (False, "There are more than these 1: see --limit.\n")
+    # Somebody has begun to put them right.
+    failures.write_text(
+        json.dumps({"portfolio_id": "p3", "valuations": {"dates": ["2024-01-01"], "values": [1]}}) + "\n{"
+    )
+    assert perfcalc("report", "--fleet", name, "-o", page, data_dir=tmp_path / "data").returncode == 0
+    assert "nobody" not in page.read_text()
 
 
 @pytest.mark.slow

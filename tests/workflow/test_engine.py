@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -321,6 +322,19 @@ def test_what_a_kill_left_running_is_aborted(tmp_path: Path) -> None:
         assert [e.status for e in machine.list()] == [ExecutionStatus.ABORTED]
 
 
+def test_how_long_a_killed_run_ran_is_told_by_what_was_written_while_it_did(tmp_path: Path) -> None:
+    arn = "arn:aws:states:us-east-1:123456789012:execution:machine:run"
+    start = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
+    archive, log = ExecutionArchive(tmp_path), tmp_path / "handlers.jsonl"
+    for seconds, writes_to in ((4, log), (7, tmp_path / "machine" / "run.jsonl")):
+        archive.save({"executionArn": arn, "name": "run", "status": "RUNNING", "startDate": start}, [])
+        log.touch()
+        for file, after in ((tmp_path / "machine" / "run.jsonl", 0), (log, 0), (writes_to, seconds)):
+            os.utime(file, times=2 * (start.timestamp() + after,))
+        assert archive.recover(log) == 1
+        assert ((archive.find(arn) or {})["stopDate"] - start).total_seconds() == seconds
+
+
 def test_the_environment_is_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "company")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://elsewhere")
@@ -343,10 +357,13 @@ def test_a_process_has_one_engine(world: World, tmp_path: Path) -> None:
 def test_a_data_directory_has_one_owner(tmp_path: Path) -> None:
     with (
         DataDirectoryLock(tmp_path),
-        pytest.raises(DataDirectoryInUseError, match=f"{tmp_path} is in use by process {os.getpid()}; wait") as caught,
+        pytest.raises(
+            DataDirectoryInUseError, match=f"{tmp_path} is in use by process {os.getpid()}, since .* UTC; wait"
+        ) as caught,
         DataDirectoryLock(tmp_path),
     ):
         pass
-    assert caught.value.pid == os.getpid()
+    assert caught.value.holder is not None
+    assert caught.value.holder.pid == os.getpid()
     with DataDirectoryLock(tmp_path):
         pass

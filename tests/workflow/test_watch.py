@@ -2,17 +2,23 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from common.models.results import EntityType
 from tests.workflow.test_cli import EXAMPLES, PERFCALC, SECONDS, perfcalc
 from workflows.local import sharing
+from workflows.local.opening import opened_to_read
+from workflows.local.runtime import LocalRuntime
+from workflows.world import Readable, all_executions
 
 pytestmark = pytest.mark.xdist_group("watch")
 
@@ -159,3 +165,97 @@ def test_what_a_killed_process_has_left_is_no_world(ran: Path) -> None:
         assert (ran / sharing.FILE).exists()
         assert perfcalc("history", "--json", data_dir=ran).returncode == 0
     assert not (ran / sharing.FILE).exists()
+
+
+def test_a_reader_whose_owner_ends_reads_on_by_itself(ran: Path) -> None:
+    with holding(ran) as process, opened_to_read(ran, LocalRuntime) as world:
+        assert f"Open in process {process.pid}" in world.describe()
+        before = everything(world)
+        process.terminate()
+        process.wait(SECONDS)
+        assert everything(world) == before
+        assert (ran / sharing.FILE).exists(), "others read through the reader meanwhile"
+        assert perfcalc("history", data_dir=ran).returncode == 0
+    assert not (ran / sharing.FILE).exists()
+
+
+def everything(world: Readable) -> list[Any]:
+    assert world.time_series_reader is not None
+    _, rows = world.time_series_reader.query("SELECT * FROM investment_performance.performance_metrics ORDER BY ALL")
+    executions = list(all_executions(world))
+    return [
+        executions,
+        [world.executions.history(each.name) for each in executions],
+        list(world.result_store.history(EntityType.PORTFOLIO, "first-steps")),
+        list(rows),
+    ]
+
+
+def test_the_same_request_is_followed_in_the_process_that_has_it_under_way(tmp_path: Path) -> None:
+    data_dir, path = tmp_path / "data", request(tmp_path, 60)
+    with running(path, data_dir) as first:
+        second = perfcalc("run", path, "--json", data_dir=data_dir)
+        out, _ = first.communicate(timeout=SECONDS)
+    assert "is under way in process" in second.stderr
+    assert (second.returncode, first.returncode) == (0, 0)
+    assert json.loads(second.stdout) == json.loads(out)
+    assert len(json.loads(perfcalc("history", "--json", data_dir=data_dir).stdout)) == 1
+
+
+@pytest.mark.slow
+def test_another_request_is_told_who_works_there(tmp_path: Path) -> None:
+    data_dir, path = tmp_path / "data", request(tmp_path, 60)
+    with running(path, data_dir) as first:
+        second = perfcalc("run", EXAMPLES / "single.json", data_dir=data_dir)
+        first.communicate(timeout=SECONDS)
+    assert (second.returncode, second.stdout) == (1, "")
+    assert f"{data_dir} is in use by process {first.pid}, `perfcalc run`, since " in second.stderr
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_has_failed_for_who_followed_it(tmp_path: Path) -> None:
+    data_dir, path = tmp_path / "data", request(tmp_path, 100)
+    with running(path, data_dir) as first:
+        command: list[str | Path] = [PERFCALC, "run", path, "--json", "--data-dir", data_dir]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as second:
+            assert second.stderr is not None
+            assert any("is under way in process" in line for line in second.stderr)
+            first.kill()
+            out, _ = second.communicate(timeout=SECONDS)
+    report = json.loads(out)
+    assert (second.returncode, report["execution"]["status"], report["execution"]["error"]) == (1, "ABORTED", "Killed")
+
+
+@contextmanager
+def running(path: Path, data_dir: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Run a request in another process, from the moment that its execution is there."""
+    command: list[str | Path] = [PERFCALC, "run", path, "--json", "--data-dir", data_dir]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + SECONDS
+        while not list(data_dir.glob("executions/*/*.jsonl")):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        yield process
+
+
+@pytest.mark.slow
+def test_what_may_only_be_read_is_read_and_nothing_is_run_there(ran: Path, tmp_path: Path) -> None:
+    data_dir = tmp_path / "kept"
+    shutil.copytree(ran, data_dir)
+    for path in (*data_dir.rglob("*"), data_dir):
+        path.chmod(path.stat().st_mode & ~0o222)
+    # The superuser may write everything, unless that is taken from it.
+    bounded = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+
+    def tried(*words: str | Path) -> tuple[int, str, str]:
+        command = [*bounded, PERFCALC, *words, "--data-dir", data_dir]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    alone = perfcalc("history", "--json", data_dir=ran).stdout
+    assert tried("history", "--json") == (0, alone, "")
+    assert tried("results", "first-steps", "--json")[0] == 0
+    refused = f"{data_dir} may not be written; choose another data directory, or have it made writable\n"
+    assert tried("run", EXAMPLES / "single.json") == (1, "", refused)
+    for path in (data_dir, *data_dir.rglob("*")):
+        path.chmod(path.stat().st_mode | 0o200)

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from typer.core import TyperGroup
 
 from common.errors import PermanentError
-from workflows.deployed import DeployedWorld, attach, aws_session, open_stage, understood
+from workflows.cli.usage import PlainGroup
+from workflows.deployed import DeployedWorld, aws_session, open_stage, understood
 from workflows.executions import ExecutionClient, ExecutionStatus
 from workflows.settings import (
     DEFAULT_FILE,
@@ -34,14 +34,15 @@ from workflows.settings import (
 )
 
 if TYPE_CHECKING:
+    from workflows.local.opening import OpenRuntime
     from workflows.local.runtime import LocalRuntime
     from workflows.world import Readable, World
 
 # Where the output is no terminal and COLUMNS does not tell: wide enough that nothing is left out or folded.
 PIPE_WIDTH = 200
 # A process that holds a data directory opens its world in a second or two, and closes it as fast.
-_ATTACH_SECONDS = 15.0
-_ATTACH_POLL_SECONDS = 0.1
+_JOIN_SECONDS = 15.0
+_JOIN_POLL_SECONDS = 0.1
 
 
 class ExitCode(IntEnum):
@@ -82,7 +83,7 @@ _ORDER = (
 )
 
 
-class _InOrder(TyperGroup):
+class _InOrder(PlainGroup):
     """Lists the commands in the order a user meets them."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the signature of the base class
@@ -113,14 +114,11 @@ DataDir = Annotated[
         help="Where results and executions are kept.",
         envvar="PERFCALC_DATA_DIR",
         file_okay=False,
-        writable=True,
     ),
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option(
-        "--config", metavar="FILE", help=f"Settings to read; {DEFAULT_FILE} if it is there.", show_default=False
-    ),
+    typer.Option("--config", metavar="FILE", help="Settings to read.", show_default=f"{DEFAULT_FILE}, if it is there"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 DEFAULT_DATA_DIR = Path(".perfcalc")
@@ -146,7 +144,7 @@ def options(
         typer.Option(
             "--stack",
             metavar="NAME",
-            help="Work in a deployed stage, such as investment-performance-dev; --data-dir is without effect there.",
+            help="Work in a deployed stage, such as investment-performance-dev, instead of a data directory.",
             show_default=False,
         ),
     ] = None,
@@ -216,11 +214,18 @@ def on_this_machine_alone() -> None:
 
 
 @contextmanager
-def open_to_read(data_dir: Path) -> "Iterator[Readable]":
+def open_to_read(data_dir: Path, *, stays: bool = False) -> "Iterator[Readable]":
     """Open what a command that only reads works in: the deployed stage, or what was run on this machine.
 
-    Where another process has `data_dir` open, the world is that process's, through `workflows.local.sharing`; it may
-    end at any time, which is an `OwnerGoneError`.
+    Where another process has `data_dir` open, the world is that process's, as `workflows.local.opening.opened_to_read`.
+
+    Parameters
+    ----------
+    data_dir
+        The data directory.
+    stays
+        Whether the command goes on until it is stopped: where nobody else has `data_dir` open it can start executions
+        too, and where another had, it leaves the directory to the next.
 
     Raises
     ------
@@ -236,8 +241,12 @@ def open_to_read(data_dir: Path) -> "Iterator[Readable]":
             yield stage
         return
     _must_be_there(data_dir)
-    with ExitStack() as stack:
-        yield _opened_or_attached(data_dir, stack)
+    from workflows.local.opening import opened_to_read  # noqa: PLC0415 - with boto3
+
+    with _sockets_that_may_close(), ExitStack() as stack:
+        with err.status("Starting"):
+            world = stack.enter_context(opened_to_read(data_dir, _runtimes(reads=not stays), takes_over=not stays))
+        yield world
 
 
 @contextmanager
@@ -251,22 +260,33 @@ def open_world(data_dir: Path) -> "Iterator[World]":
             yield runtime
 
 
-def _opened_or_attached(data_dir: Path, stack: ExitStack) -> "Readable":
+@contextmanager
+def open_to_run(data_dir: Path) -> "Iterator[World]":
+    """Open what a request is run in, as `open_world`; where another process has it under way, it is followed there."""
+    if settings().stack:
+        with _open_stage() as stage:
+            yield stage
+        return
     from workflows.local.lock import DataDirectoryInUseError  # noqa: PLC0415 - with what makes local worlds
     from workflows.local.sharing import announced  # noqa: PLC0415 - with boto3
 
-    deadline = time.monotonic() + _ATTACH_SECONDS
-    while True:
-        if announcement := announced(data_dir):
-            stack.enter_context(_sockets_that_may_close())
-            stack.enter_context(understood(str(data_dir), attached=True))
-            return attach(announcement)
-        try:
-            return stack.enter_context(open_runtime(data_dir))
-        except DataDirectoryInUseError:  # it is being opened, or closed
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(_ATTACH_POLL_SECONDS)
+    began, deadline = datetime.now(UTC), time.monotonic() + _JOIN_SECONDS
+    with ExitStack() as stack:
+        world: World | None = None
+        while world is None:
+            try:
+                world = stack.enter_context(open_runtime(data_dir))
+            except DataDirectoryInUseError as refusal:
+                if announcement := announced(data_dir):
+                    from workflows.cli.joining import joined  # noqa: PLC0415 - it needs what is here
+
+                    stack.enter_context(_sockets_that_may_close())
+                    world = stack.enter_context(joined(data_dir, _runtimes(reads=True), announcement, refusal, began))
+                elif time.monotonic() > deadline:  # it is not being opened or closed
+                    raise
+                else:
+                    time.sleep(_JOIN_POLL_SECONDS)
+        yield world
 
 
 @contextmanager
@@ -304,20 +324,34 @@ def open_runtime(data_dir: Path, *, there: bool = False) -> Iterator["LocalRunti
     on_this_machine_alone()
     if there:
         _must_be_there(data_dir)
-    with ExitStack() as stack:
-        stack.enter_context(_sockets_that_may_close())
-        with err.status("Starting"):
-            from workflows.local.runtime import LocalRuntime  # noqa: PLC0415 - moto takes a second to import
+    from workflows.local.copied import NotWritableError, not_writable  # noqa: PLC0415 - with what makes local worlds
+    from workflows.local.opening import opened_in_turn  # noqa: PLC0415 - as above
 
-            chosen = settings()
-            key = chosen.jwt_key.get_secret_value() if chosen.jwt_key else None
-            runtime = stack.enter_context(LocalRuntime(data_dir, settings=function_environment(chosen), jwt_key=key))
+    if path := not_writable(data_dir):
+        raise NotWritableError(path)
+    with _sockets_that_may_close(), ExitStack() as stack:
+        with err.status("Starting"):
+            runtime = stack.enter_context(opened_in_turn(data_dir, _runtimes(reads=False)))
         try:
             yield runtime
         except Stopped:
             for executions in (runtime.fleet, runtime.executions):
                 _stop_executions(executions)
             raise
+
+
+def _runtimes(*, reads: bool) -> "OpenRuntime":
+    """Return what makes worlds of this machine, only to be read or not, for the command that runs; in any thread."""
+    chosen, command = settings(), _command.get(None)
+    key = chosen.jwt_key.get_secret_value() if chosen.jwt_key else None
+
+    def make(data_dir: Path) -> "LocalRuntime":
+        from workflows.local.runtime import LocalRuntime  # noqa: PLC0415 - moto takes a second to import
+
+        environment = function_environment(chosen)
+        return LocalRuntime(data_dir, settings=environment, jwt_key=key, command=command, reads=reads)
+
+    return make
 
 
 def _stop_executions(executions: ExecutionClient) -> None:

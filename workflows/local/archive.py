@@ -35,14 +35,21 @@ class ExecutionArchive:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def recover(self) -> int:
-        """Close what an earlier process left running when it was killed; return how many that were."""
+    def recover(self, witness: Path | None = None) -> int:
+        """Close what an earlier process left running when it was killed; return how many that were.
+
+        Parameters
+        ----------
+        witness
+            A file that whoever runs executions writes to all along, so that its last change tells how long that was.
+        """
+        seen = witness.stat().st_mtime if witness and witness.exists() else 0.0
         left = [path for path in self._directory.glob("*/*.jsonl") if _first_line(path)["status"] == RUNNING]
         for path in left:
             execution = _first_line(path)
             cause = "The process that ran this execution ended before it."
-            # Nobody saw its end; the file was last written when it was alive.
-            end = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            # Nobody saw its end; the files were last written when it was alive.
+            end = datetime.fromtimestamp(max(path.stat().st_mtime, seen), UTC)
             closed = {**execution, "status": ABORTED, "stopDate": end, "error": "Killed", "cause": cause}
             events = [_started(closed), aborted(closed, after=1)]
             self.save(closed, events)

@@ -21,6 +21,7 @@ from common.stores.s3 import payload_store
 from common.stores.timestream import TimestreamReader
 from common.warm import forget
 from workflows.definitions import render
+from workflows.deployed import Announcement
 from workflows.executions import ExecutionClient
 from workflows.local.archive import ExecutionArchive
 from workflows.local.archived_executions import ArchivedExecutions
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 _MACHINES: Final = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine"
+_QUEUES: Final = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}"
 STATE_MACHINE_ARN: Final = f"{_MACHINES}:{CALCULATION}"
 FLEET_ARN: Final = f"{_MACHINES}:{FLEET}"
 TABLE: Final = "performance-metrics"
@@ -95,9 +97,16 @@ class LocalRuntime:
         What the functions are told besides the names of things.
     jwt_key
         Signs development tokens; one kept in `data_dir` when None.
+    command
+        The command of perfcalc that it is made for, which others are told who find `data_dir` in use.
+    reads
+        Whether it is only read, as a `workflows.world.Readable`: buckets, queues and keys are not made then, which
+        takes as long as half a second, and neither are the attributes that are about them.
 
     Attributes
     ----------
+    announcement
+        What other processes of this machine read it by.
     executions, fleet
         Start and follow executions: those of requests, and fleet runs.
     result_store, payload_store, books, time_series_reader
@@ -121,6 +130,7 @@ class LocalRuntime:
         Another process works in `data_dir`.
     """
 
+    announcement: Announcement
     executions: ExecutionClient
     fleet: ExecutionClient
     result_store: ResultStore
@@ -147,8 +157,12 @@ class LocalRuntime:
         functions: Mapping[str, LambdaFunction] = FUNCTIONS,
         settings: Mapping[str, str] | None = None,
         jwt_key: str | None = None,
+        command: str | None = None,
+        reads: bool = False,
     ) -> None:
         self._data_dir = data_dir
+        self._command = command
+        self._reads = reads
         self._faults = faults
         self._timestream_faults = timestream_faults
         self._retry_delay_scale = retry_delay_scale
@@ -160,7 +174,7 @@ class LocalRuntime:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.enter_context(DataDirectoryLock(self._data_dir))
+            stack.enter_context(DataDirectoryLock(self._data_dir, self._command))
             self._open(stack)
             self._exit = stack.pop_all()
         return self
@@ -210,7 +224,7 @@ class LocalRuntime:
             "STATE_MACHINE_ARN": STATE_MACHINE_ARN,
             "FLEET_STATE_MACHINE_ARN": FLEET_ARN,
             "LOCAL_FILES": "true",
-            "TRANSACTION_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{TRANSACTIONS}",
+            "TRANSACTION_QUEUE_URL": f"{_QUEUES}/{TRANSACTIONS}",
             "JWT_SECRET_ID": SIGNING_KEYS,
             "JWT_ISSUER": DEVELOPMENT_ISSUER,
             "JWT_AUDIENCE": DEVELOPMENT_AUDIENCE,
@@ -224,40 +238,46 @@ class LocalRuntime:
         stack.enter_context(environment_variables(self.environment))
         stack.enter_context(_handler_log(self._data_dir / "logs" / "handlers.jsonl"))
         forget()
-        self._make_resources(queues)
+        self._make_stores()
+        if not self._reads:
+            self._make_resources(queues)
         self._make_state_machine(engine, stack)
         # Entered last: nobody is answered from a world that is being closed.
-        stack.enter_context(self._shared(dynamodb.endpoint, timestream.endpoint))
+        self.announcement = stack.enter_context(self._shared(dynamodb.endpoint, timestream.endpoint)).announcement
+
+    def _make_stores(self) -> None:
+        """Make the tables and the time series; what was kept is kept."""
+        _make_tables()
+        _make_time_series()
+        self.result_store = result_store(ResultStoreSettings.from_env())
+        self.books = book_store(BooksSettings.from_env())
+        self.result_cache = result_cache(CacheSettings.from_env())
+        self.time_series_reader = TimestreamReader(_timestream_client("query"))
 
     def _make_resources(self, queues: KeptQueues) -> None:
-        """Make what the functions expect to be there; a table that was kept is kept."""
-        _make_tables()
+        """Make what else the functions expect to be there."""
         s3 = boto3.client("s3")
         for bucket in (BUCKET, UPLOADS):
             s3.create_bucket(Bucket=bucket)
+        self.payload_store = payload_store(PayloadSettings.from_env())
         self.sqs = boto3.client("sqs")
         self.backfill_queue_url = self.sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
         self.transaction_queue_url, self.dead_letter_queue_url = _make_transaction_queue(self.sqs)
         for url in (self.backfill_queue_url, self.transaction_queue_url):
             queues.restore(self.sqs, url)
+        self.transactions = QueueSource(self.sqs, self.transaction_queue_url, self.host.invoke, "TransactionQueue")
+        boto3.client("sns").create_topic(Name=TOPIC)
         key = {"JwtSecret": development_key(self._data_dir, self._jwt_key)}
         boto3.client("secretsmanager").create_secret(Name=SIGNING_KEYS, SecretString=json.dumps(key))
-        _make_time_series()
-        self.payload_store = payload_store(PayloadSettings.from_env())
-        self.result_store = result_store(ResultStoreSettings.from_env())
-        self.books = book_store(BooksSettings.from_env())
-        self.result_cache = result_cache(CacheSettings.from_env())
-        self.time_series_reader = TimestreamReader(_timestream_client("query"))
-        self.transactions = QueueSource(self.sqs, self.transaction_queue_url, self.host.invoke, "TransactionQueue")
 
     def _make_state_machine(self, engine: LocalEngine, stack: ExitStack) -> None:
         archive = ExecutionArchive(self._data_dir / "executions")
-        archive.recover()
+        archive.recover(self._data_dir / "logs" / "handlers.jsonl")
         archived = ArchivedExecutions(engine.session, archive, engine.events)
         values = {
             **{name: function_arn(name) for name in TASKS},
-            BACKFILL_QUEUE: self.backfill_queue_url,
-            NOTIFICATION_TOPIC: boto3.client("sns").create_topic(Name=TOPIC)["TopicArn"],
+            BACKFILL_QUEUE: f"{_QUEUES}/{QUEUE}",
+            NOTIFICATION_TOPIC: f"arn:aws:sns:{REGION}:{ACCOUNT}:{TOPIC}",
             BATCH_EXECUTION_TYPE: "STANDARD",  # the interpreter knows no other
         }
         # Before a store closes: an invocation that was let run may still write.
@@ -293,6 +313,7 @@ class LocalRuntime:
             "fleet_arn": FLEET_ARN,
             "result_table": TABLE,
             "entity_table": ENTITIES,
+            "payload_bucket": BUCKET,
             "timestream_endpoint": timestream,
             "lines": self._lines,
         }

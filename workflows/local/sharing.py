@@ -3,8 +3,8 @@
 Only one process at a time can work in a data directory. While it does, it answers here, on the loopback, for the
 executions that it runs and those that are kept: in the protocol of Step Functions itself, as far as reading goes, and
 stopping. Where it is and what token it wants stands in a file of the data directory that only its owner may read.
-`announced` finds it, `workflows.deployed.attach` makes the world of it, and `workflows.cli.app.open_to_read` does
-both where they are needed.
+`announced` finds it, `workflows.attached.attach` makes the world of it, and `workflows.local.opening` does both where
+they are needed.
 """
 
 import base64
@@ -13,14 +13,13 @@ import json
 import os
 import re
 import secrets
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -31,6 +30,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import SecretStr, ValidationError
 
 from workflows.deployed import Announcement
+from workflows.local.loopback import LoopbackServer
 
 FILE: Final = "open.json"
 TOKEN_HEADER: Final = "X-Perfcalc-Token"  # noqa: S105 - a header's name
@@ -86,7 +86,7 @@ class SharedWorld:
     def __enter__(self) -> Self:
         token = secrets.token_hex(_TOKEN_BYTES)
         self._server = _Server(token, {name: client for name, client in self._clients.items() if client})
-        endpoint = f"http://127.0.0.1:{self._server.server_port}"
+        endpoint = self._server.endpoint
         own = {
             "dynamodb_endpoint": endpoint,
             "dynamodb_access_key": token,
@@ -95,10 +95,7 @@ class SharedWorld:
         self.announcement = Announcement.model_validate(
             {**own, **self._told, "pid": os.getpid(), "endpoint": endpoint, "token": token}
         )
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="shared world", daemon=True
-        )
-        self._thread.start()
+        self._server.start()
         _write(self._path, self.announcement)
         return self
 
@@ -109,9 +106,7 @@ class SharedWorld:
         traceback: TracebackType | None,
     ) -> None:
         self._path.unlink(missing_ok=True)
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.stop()
 
 
 def announced(data_dir: Path) -> Announcement | None:
@@ -161,11 +156,9 @@ def _write(path: Path, announcement: Announcement) -> None:
     fresh.replace(path)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
+class _Server(LoopbackServer):
     def __init__(self, token: str, clients: Mapping[str, Any]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler, "shared world")
         self.token = token
         self.clients = clients
 

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -20,6 +20,7 @@ from typing import Any, Final, Self
 import duckdb
 
 from common.errors import PermanentError
+from workflows.local.loopback import LoopbackServer
 
 # Limits of the service: Amazon Timestream for LiveAnalytics developer guide, "Quotas".
 MAX_RECORDS: Final = 100
@@ -102,9 +103,8 @@ class LocalTimestream:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._database = _Database(_connect(self._path), self._clock)
         self._server = _Server(self._database, self._faults)
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
+        self.endpoint = self._server.endpoint
+        self._server.start()
         return self
 
     def __exit__(
@@ -113,9 +113,7 @@ class LocalTimestream:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.stop()
         self._database.close()
 
 
@@ -134,11 +132,9 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
+class _Server(LoopbackServer):
     def __init__(self, database: "_Database", faults: Faults | None) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler, "timestream")
         self.database = database
         self.faults = faults
 
