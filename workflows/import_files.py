@@ -16,6 +16,7 @@ from common.models.rows import (
     json_rows,
     parquet_length,
     parquet_table,
+    separator,
     text_lines,
 )
 from common.models.sources import SourceFormat
@@ -98,12 +99,8 @@ def _inspect(path: Path, kind: RecordKind | None) -> ImportFile:
     kind = kind or tell_kind(columns)
     if kind is None:
         shown = clip(", ".join(map(repr, columns)), _COLUMNS_SHOWN_CHARACTERS)
-        if (
-            len(columns) == 1
-            and form is SourceFormat.CSV
-            and (other := [each for each in ";\t|" if each in columns[0]])
-        ):
-            raise UnreadableFileError(f"its columns must be separated by commas, not by {other[0]!r}")
+        if len(columns) == 1 and form is SourceFormat.CSV and (other := separator(columns[0])):
+            raise UnreadableFileError(f"its columns must be separated by commas, not by {other!r}")
         raise UnreadableFileError(
             f"the columns {shown} do not tell what it holds; say so with --kind\n{kinds_and_columns()}"
         )
@@ -114,11 +111,12 @@ def _inspect(path: Path, kind: RecordKind | None) -> ImportFile:
 
 def kinds_and_columns() -> str:
     """Return a line for each kind with its columns, those that may be left out in brackets."""
-    lines = []
-    for kind in RecordKind:
-        names = [name if name in kind.required else f"[{name}]" for name in kind.columns]
-        lines.append(f"  {kind:<12}  {', '.join(names)}")
-    return "\n".join(lines)
+    return "\n".join(f"  {kind:<12}  {', '.join(bracketed(kind))}" for kind in RecordKind)
+
+
+def bracketed(kind: RecordKind) -> list[str]:
+    """Return the columns of a kind, those that may be left out in brackets."""
+    return [name if name in kind.required else f"[{name}]" for name in kind.columns]
 
 
 def _columns(path: Path, form: SourceFormat) -> tuple[str, ...]:

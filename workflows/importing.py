@@ -4,15 +4,13 @@ First every file is read, each row is checked, and what is right is put on a spo
 wrong file is told before it has left a trace, a file may be sorted in any way, and each entity is written at once.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import groupby, islice
-from typing import NamedTuple
 
 from common.errors import Fault
-from common.models.books import BookEntityType, DayValue, Entity, EntityKey, Mark
+from common.models.books import BookEntityType, DayValue, Entity, EntityKey
 from common.models.records import (
     ENTITIES,
     SERIES,
@@ -29,10 +27,11 @@ from common.models.records import (
 )
 from common.models.rows import Malformed, Row
 from common.stores.ports import Books
+from workflows.import_checks import obstacles
 from workflows.import_files import ImportFile, reading
+from workflows.import_report import MADE_TOLD, OBSTACLES_TOLD, FileReport, First, ImportReport
 from workflows.spool import Owners, Spool, Spooled
 
-BAD_ROWS_TOLD = 20
 # Rows that are checked together: what they name is looked up in one call.
 _ROWS_CHECKED_AT_ONCE = 1_000
 # A history of daily prices of 40 years is one write.
@@ -57,70 +56,6 @@ _NEEDED: dict[RecordKind, tuple[str, ...]] = {
 _MADE = (BookEntityType.CLIENT, BookEntityType.ACCOUNT, BookEntityType.SECURITY, BookEntityType.BENCHMARK)
 
 
-class BadRow(NamedTuple):
-    """A row that was not imported: its number in the file, and everything that is wrong with it."""
-
-    number: int
-    faults: tuple[Fault, ...]
-
-
-@dataclass
-class FileReport:
-    """What became of the rows of a file.
-
-    Attributes
-    ----------
-    rows
-        All of them: the sum of those below.
-    repeated
-        Such as an earlier row, of this file or another one, has said already.
-    bad_rows
-        The first of those that are bad.
-    """
-
-    file: ImportFile
-    rows: int = 0
-    new: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    repeated: int = 0
-    bad: int = 0
-    bad_rows: list[BadRow] = field(default_factory=list)
-
-    def refuse(self, number: int, faults: Sequence[Fault]) -> None:
-        """Count a bad row, and keep it if it is among the first."""
-        self.bad += 1
-        if len(self.bad_rows) < BAD_ROWS_TOLD:
-            self.bad_rows.append(BadRow(number, tuple(faults)))
-
-
-@dataclass(frozen=True)
-class ImportReport:
-    """What became of an import.
-
-    Attributes
-    ----------
-    refused
-        Whether nothing was written, because it was to be strict and a row was bad.
-    made
-        Entities that no row described but some row named.
-    marks
-        All portfolios whose results are out of date.
-    """
-
-    files: Sequence[FileReport]
-    refused: bool
-    made: Mapping[BookEntityType, int]
-    marks: Sequence[Mark]
-
-    @property
-    def status(self) -> str:
-        """SUCCEEDED, PARTIAL where rows were left out, or REFUSED."""
-        if self.refused:
-            return "REFUSED"
-        return "PARTIAL" if any(report.bad for report in self.files) else "SUCCEEDED"
-
-
 def import_files(
     files: Sequence[ImportFile],
     books: Books,
@@ -136,7 +71,7 @@ def import_files(
     files
         In the order of their kinds, as `inspect` returns them.
     strict
-        Write nothing where a row is bad.
+        Write nothing where a row is bad, or where something cannot be calculated.
     today
         In UTC; a transaction that is dated long after it is a bad row.
 
@@ -152,11 +87,13 @@ def import_files(
         reader = _Reader(spool, Owners(books, spool), reports, on_progress, today or datetime.now(UTC).date())
         for place in range(len(files)):
             reader.read(place)
-        if strict and any(report.bad for report in reports):
-            return ImportReport(reports, refused=True, made={}, marks=())
+        # Before anything is written: it is judged by the spool and the books as they are now.
+        found = First.of(obstacles(spool, books), OBSTACLES_TOLD)
+        if strict and (found.count or any(report.bad for report in reports)):
+            return ImportReport(reports, refused=True, obstacles=found, made={}, marks=())
         made = _Writer(spool, books, reports, on_progress).write()
     marks = sorted(books.marks(), key=lambda mark: mark.portfolio_id)
-    return ImportReport(reports, refused=False, made=made, marks=marks)
+    return ImportReport(reports, refused=False, obstacles=found, made=made, marks=marks)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -277,11 +214,14 @@ class _Writer:
         self._done = 0
         self._total = sum(report.rows - report.bad - report.repeated for report in reports)
 
-    def write(self) -> Mapping[BookEntityType, int]:
-        """Write everything; return how many entities were made because a record names them."""
-        made = Counter(
-            {entity_type: sum(map(self._books.put_entity, self._implied(entity_type))) for entity_type in _MADE}
-        )
+    def write(self) -> Mapping[BookEntityType, First[str]]:
+        """Write everything; return the entities that were made because a record names them."""
+        made = {
+            entity_type: First.of(
+                (each.entity_id for each in self._implied(entity_type) if self._books.put_entity(each)), MADE_TOLD
+            )
+            for entity_type in _MADE
+        }
         for kind in dict.fromkeys(report.file.kind for report in self._reports):
             if kind in ENTITIES:
                 self._write_entities(kind)
@@ -289,7 +229,7 @@ class _Writer:
                 self._write_series(kind)
             else:
                 self._write_transactions()
-        return +made
+        return {entity_type: found for entity_type, found in made.items() if found.count}
 
     def _implied(self, entity_type: BookEntityType) -> Iterator[Entity]:
         for entity_id, client_id in self._spool.implied(entity_type):

@@ -27,6 +27,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from common.config import AuthorizerSettings, CacheSettings, CalendarSettings, FunctionSettings
 from common.errors import MAX_FAULTS_TOLD, Fault, PermanentError
+from common.models.faults import told
 from common.models.limits import DEFAULT_CONCURRENCY, DEFAULT_PRICE_AGE_DAYS, MAX_CONCURRENCY, MAX_PRICE_AGE_DAYS
 
 PREFIX: Final = "PERFCALC_"
@@ -286,8 +287,7 @@ def _checked(
 def _message(error: ErrorDetails) -> str:
     if error["type"] == "extra_forbidden":
         return f"is not a setting{_did_you_mean(str(error['loc'][0]), Settings.model_fields)}"
-    template = _MESSAGES.get(error["type"])
-    return template.format(**error.get("ctx", {})) if template else error["msg"]
+    return told(error["type"], error["msg"], error.get("ctx", {}))
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> Iterable[str]:
@@ -300,15 +300,3 @@ def _unknown_variables(environ: Mapping[str, str]) -> Iterable[str]:
 def _did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
     close = get_close_matches(name, sorted(known), n=1)
     return f"; did you mean {prefix}{close[0]}?" if close else ""
-
-
-_MESSAGES: Final = {
-    "greater_than_equal": "must be at least {ge}",
-    "int_parsing": "must be a whole number",
-    "int_parsing_size": "must be a whole number",
-    "int_type": "must be a whole number",
-    "less_than_equal": "must be at most {le}",
-    "literal_error": "must be {expected}",
-    "string_too_short": "must not be empty",
-    "string_type": "must be text",
-}

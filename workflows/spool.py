@@ -82,6 +82,41 @@ class Spool:
         )
         return map(Spooled._make, found)
 
+    def entities(self, *kinds: RecordKind) -> Iterator[str]:
+        """Yield the ids of whatever has a record of one of `kinds`, in their order."""
+        places = ", ".join("?" * len(kinds))
+        found = self._database.execute(
+            f"SELECT DISTINCT entity FROM record WHERE kind IN ({places}) ORDER BY entity",  # noqa: S608 - question marks
+            [kind.value for kind in kinds],
+        )
+        return (entity_id for (entity_id,) in found)
+
+    def contents(self, kind: RecordKind, first: str, last: str) -> dict[str, str]:
+        """Return the records of a kind that is entities, dumped, by their ids from `first` to `last`."""
+        found = self._database.execute(
+            "SELECT entity, content FROM record WHERE kind = ? AND entity BETWEEN ? AND ?", (kind.value, first, last)
+        )
+        return dict(found)
+
+    def has(self, kind: RecordKind, entity_id: str) -> bool:
+        """Return whether an entity has a record of a kind."""
+        found = self._database.execute(
+            "SELECT 1 FROM record WHERE kind = ? AND entity = ? LIMIT 1", (kind.value, entity_id)
+        )
+        return found.fetchone() is not None
+
+    def traded(self, first: str, last: str) -> dict[str, set[str]]:
+        """Return the securities that portfolios from `first` to `last` have a transaction in, by portfolio."""
+        found = self._database.execute(
+            "SELECT DISTINCT entity, json_extract(content, '$.security_id') AS security FROM record "
+            "WHERE kind = ? AND entity BETWEEN ? AND ? AND security IS NOT NULL",
+            (RecordKind.TRANSACTIONS.value, first, last),
+        )
+        traded: dict[str, set[str]] = {}
+        for entity_id, security_id in found:
+            traded.setdefault(entity_id, set()).add(security_id)
+        return traded
+
     def announce(self, key: EntityKey, client_id: str | None, *, implied: bool) -> None:
         """Note an entity that will be in the books; one that is `implied` is named by a record and has none itself."""
         self._database.execute(

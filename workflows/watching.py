@@ -312,9 +312,10 @@ class Verdict:
     def of(cls, execution: Execution, run: WatchedRun) -> "Verdict":
         """Return the verdict on an execution that has ended."""
         output = execution.output if isinstance(execution.output, dict) else {}
-        status = str(output.get("status", execution.status))
         if execution.status is ExecutionStatus.SUCCEEDED:
-            return cls(execution.name, status, output.get("calculated"), output.get("failed"), None, None, None)
+            return cls(
+                execution.name, execution.outcome, output.get("calculated"), output.get("failed"), None, None, None
+            )
         maps = [step.iterations for step in run.steps if step.iterations]
         failed = sum(each.failed + each.caught for each in maps)
         return cls(

@@ -1,12 +1,16 @@
 """What commands and pages work in: this machine, a deployed stage, or a world that another process has open."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from heapq import merge
 from itertools import islice
-from typing import Protocol
+from typing import Final, Protocol
 
 from common.stores.ports import Books, PayloadStore, ResultStore, TimeSeriesReader
-from workflows.executions import Execution, ExecutionClient, ExecutionNotFoundError
+from workflows.executions import Execution, ExecutionClient, ExecutionNotFoundError, ExecutionStatus
+
+# DescribeExecution: 300 at once and 15 a second for all of an account.
+_ASKED_AT_A_TIME: Final = 8
 
 
 class Readable(Protocol):
@@ -74,3 +78,19 @@ def all_executions(world: Readable, limit: int | None = None) -> Iterator[Execut
     """Yield the executions of all state machines, newest first, without input and output."""
     machines = (each.list(limit=limit) for each in (world.executions, world.fleet))
     return islice(merge(*machines, key=lambda execution: execution.started_at, reverse=True), limit)
+
+
+def with_outcomes(world: Readable, listed: Sequence[Execution]) -> list[Execution]:
+    """Return the executions of a listing, those that succeeded with their output, which tells what they came to.
+
+    A listing leaves it out, so it takes a call for each of them.
+    """
+
+    def described(each: Execution) -> Execution:
+        if each.status is not ExecutionStatus.SUCCEEDED:
+            return each
+        machine = world.fleet if world.fleet.has(each.arn) else world.executions
+        return machine.describe(each.arn)
+
+    with ThreadPoolExecutor(_ASKED_AT_A_TIME) as pool:
+        return list(pool.map(described, listed))

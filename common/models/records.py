@@ -20,10 +20,9 @@ from common.models.books import (
     SeriesKind,
     StoredEntity,
     Transaction,
-    trade_date_fault,
 )
 from common.models.faults import faults
-from common.models.fields import IsoDate, StrictModel
+from common.models.fields import IsoDate, StrictModel, ahead_fault
 from common.models.identifiers import Identifier
 from common.models.rows import Row, text_date
 
@@ -213,7 +212,7 @@ def parse(kind: RecordKind, row: Row, today: date) -> Record:
     row
         As `clean` returns it.
     today
-        In UTC; a transaction that is dated long after it is none.
+        In UTC; what is dated long after it is a slip.
 
     Raises
     ------
@@ -235,8 +234,10 @@ def parse(kind: RecordKind, row: Row, today: date) -> Record:
         found += _new_faults(error, kind, given, found)
     else:
         content = record.content
-        if isinstance(content, Transaction) and (ahead := trade_date_fault(content.trade_date, today)):
-            found.append(Fault("trade_date", f"{_shown(row['trade_date'])} {ahead}"))
+        column = "trade_date" if isinstance(content, Transaction) else "date"
+        day = getattr(content, column, None)
+        if day is not None and (ahead := ahead_fault(day, today)):
+            found.append(Fault(column, f"{_shown(row[column])} {ahead}"))
     if found:
         raise InvalidRecordError(found)
     return record

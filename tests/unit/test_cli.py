@@ -63,8 +63,12 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 def test_what_is_no_json_is_told_with_the_file_s_name(run: Run, tmp_path: Path, body: bytes, reason: str) -> None:
     (tmp_path / "request.json").write_bytes(body)
     code, out, err = run("run", "request.json", "--json")
-    assert (code, out) == (2, "")
+    assert code == 2
     assert err.startswith(f"1 fault in the request\nrequest.json: {reason}")
+    told = json.loads(out)
+    assert (told["error"], told["faults"][0]["path"]) == ("InvalidRequestError", "request.json")
+    assert told["faults"][0]["message"].startswith(reason)
+    assert run("run", "request.json")[1] == ""
     assert "Traceback" not in err
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -120,6 +120,107 @@ def test_a_mark_is_gone_when_its_results_are_calculated_again(
     succeed(monkeypatch, executions)
     assert sweep(books, results, executions)["cleared"] == 1
     assert list(books.marks()) == []
+
+
+def began(seconds: float) -> Run:
+    """Return an execution that begins so long after now."""
+    return Run(request_id="late", execution_name="late", started_at=datetime.now(UTC) + timedelta(seconds=seconds))
+
+
+SURELY_AFTER = (recalculation.ENTERING + recalculation.CLOCKS).total_seconds() + 5
+
+
+@pytest.mark.parametrize(("seconds", "rows"), [(SURELY_AFTER, 1), (SURELY_AFTER - 10, 2)])
+def test_a_result_of_an_execution_that_began_when_all_read_the_transaction_is_left_alone(
+    books: InMemoryBooks, executions: ExecutionClient, seconds: float, rows: int
+) -> None:
+    results = InMemoryResultStore()
+    deposit(books, "growth", "2024-03-15")
+    results.write(stored("2024-03-27"), EARLY)
+    results.write(stored("2024-03-28", run=(after := began(seconds))), after)
+    report = sweep(books, results, executions)
+    assert (report["started"], report["rows"]) == (1, rows)
+    found = {str(each["as_of_date"]) for request in asked(executions, report) for each in request["entities"]}
+    assert found == {"2024-03-27", "2024-03-28"} if rows == 2 else {"2024-03-27"}
+
+
+def test_a_mark_of_which_every_result_was_calculated_since_is_cleared_without_an_execution(
+    books: InMemoryBooks, executions: ExecutionClient
+) -> None:
+    results = InMemoryResultStore()
+    deposit(books, "growth", "2024-03-15")
+    results.write(stored("2024-03-28", run=(after := began(SURELY_AFTER))), after)
+    report = sweep(books, results, executions)
+    assert (report["cleared"], report["executions"]) == (1, [])
+    assert list(books.marks()) == []
+
+
+def test_a_row_of_which_one_period_is_older_is_calculated_again_whole(
+    books: InMemoryBooks, executions: ExecutionClient
+) -> None:
+    results = InMemoryResultStore()
+    deposit(books, "growth", "2024-03-15")
+    results.write(stored("2024-03-28", periods={"1Y": period()}), EARLY)
+    after = began(SURELY_AFTER)
+    results.write(stored("2024-03-28", run=after, periods={"MTD": period()}), after)
+    requests = asked(executions, sweep(books, results, executions))
+    assert sorted(label for request in requests for label in request["time_periods"]) == ["1Y", "MTD"]
+
+
+def settle(
+    books: InMemoryBooks, results: InMemoryResultStore, executions: ExecutionClient, most: int = 100
+) -> list[str]:
+    left = recalculation.settle(books, results, executions, never_ending_machine("fleet"), most=most)
+    assert {mark.portfolio_id for mark in left} == {mark.portfolio_id for mark in books.marks()}
+    return [mark.portfolio_id for mark in left]
+
+
+def test_after_a_first_import_there_is_nothing_to_calculate_again(
+    books: InMemoryBooks, executions: ExecutionClient
+) -> None:
+    deposit(books, "growth", "2024-03-15")
+    deposit(books, "income", "2024-03-15")
+    results = InMemoryResultStore()
+    results.write(stored("2024-03-14") + stored("2024-03-28", how=None), EARLY)  # before it, and brought by a request
+    assert settle(books, results, executions, most=1) == ["income"]
+    assert settle(books, results, executions) == []
+    assert list(executions.list()) == []
+
+
+@pytest.mark.parametrize("kind", [EntityType.PORTFOLIO, EntityType.ACCOUNT])
+def test_a_mark_that_stands_for_a_result_is_not_settled(
+    books: InMemoryBooks, executions: ExecutionClient, kind: EntityType
+) -> None:
+    deposit(books, "growth", "2024-03-15")
+    results = InMemoryResultStore()
+    name = {EntityType.PORTFOLIO: "growth", EntityType.ACCOUNT: "joint"}[kind]
+    results.write(stored("2024-03-28", entity_id=name, entity_type=kind), EARLY)
+    assert settle(books, results, executions) == ["growth"]
+
+
+def test_a_mark_is_not_settled_while_an_execution_runs_that_may_write_what_is_not_there_yet(
+    books: InMemoryBooks, executions: ExecutionClient
+) -> None:
+    executions.start_or_attach({"request_id": "night", "client_id": "acme"})
+    deposit(books, "growth", "2024-03-15")
+    assert settle(books, InMemoryResultStore(), executions) == ["growth"]
+    stop_all(executions)
+    assert settle(books, InMemoryResultStore(), executions) == []
+
+
+def test_a_mark_that_is_made_again_meanwhile_is_not_settled(
+    books: InMemoryBooks, executions: ExecutionClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deposit(books, "growth", "2024-03-15")
+    results = InMemoryResultStore()
+    latest = results.latest
+
+    def meanwhile(*who: Any) -> Any:
+        deposit(books, "growth", "2024-03-10", "t-2")
+        return latest(*who)
+
+    monkeypatch.setattr(results, "latest", meanwhile)
+    assert settle(books, results, executions) == ["growth"]
 
 
 def test_what_fails_is_tried_again_and_at_last_told(books: InMemoryBooks, executions: ExecutionClient) -> None:

@@ -1,7 +1,7 @@
 """`perfcalc cache`: what was calculated before."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,6 +22,7 @@ from workflows.cli.app import (
     plain,
     print_json,
 )
+from workflows.cli.usage import PlainGroup, examples, parse_day
 
 if TYPE_CHECKING:
     from workflows.local.runtime import LocalRuntime
@@ -29,16 +30,20 @@ if TYPE_CHECKING:
 WORKERS = 8
 _EXECUTION = {"name": "cache-warm"}
 
-cache = typer.Typer(name="cache", help="Keep, count or forget what was calculated before.", no_args_is_help=True)
+cache = typer.Typer(
+    name="cache", cls=PlainGroup, help="Keep, count or forget what was calculated before.", no_args_is_help=True
+)
 app.add_typer(cache)
 
 
-@cache.command(epilog="Example:\n\nperfcalc cache warm --date 2022-12-28")
+@cache.command(epilog=examples("perfcalc cache warm --date 2022-12-28"))
 def warm(
     *,
     as_of: Annotated[
-        datetime | None,
-        typer.Option("--date", formats=["%Y-%m-%d"], metavar="DATE", help="As of this date; the last business day."),
+        date | None,
+        typer.Option(
+            "--date", parser=parse_day, metavar="DATE", help="As of this date.", show_default="the last business day"
+        ),
     ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -46,7 +51,7 @@ def warm(
     """Calculate ahead what the nightly run will ask for: it reads the results then."""
     with open_runtime(data_dir, there=True) as runtime:
         calendar = CalendarSettings.from_env()
-        day = as_of.date() if as_of else previous_business_day(datetime.now().astimezone().date(), calendar.calendar)
+        day = as_of or previous_business_day(datetime.now().astimezone().date(), calendar.calendar)
         from workflows.local.lambda_host import FunctionError  # noqa: PLC0415 - see open_runtime
 
         entities: list[dict[str, Any]] = []
@@ -74,7 +79,7 @@ def warm(
     raise typer.Exit(ExitCode.PARTIAL if counts["failed"] else ExitCode.SUCCEEDED)
 
 
-@cache.command(epilog="Example:\n\nperfcalc cache stats")
+@cache.command(epilog=examples("perfcalc cache stats"))
 def stats(*, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Count what is kept."""
     with open_runtime(data_dir, there=True) as runtime:
@@ -89,7 +94,7 @@ def stats(*, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> N
         out.print(f"from {found.oldest:%Y-%m-%d %H:%M} to {found.newest:%Y-%m-%d %H:%M} UTC")
 
 
-@cache.command(epilog="Example:\n\nperfcalc cache clear")
+@cache.command(epilog=examples("perfcalc cache clear"))
 def clear(*, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Forget everything that is kept; results stay where they are."""
     with open_runtime(data_dir, there=True) as runtime:

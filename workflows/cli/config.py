@@ -10,13 +10,17 @@ from rich.table import Table
 from rich.text import Text
 
 from workflows.cli.app import AsJson, app, out, print_json
+from workflows.cli.usage import examples
 from workflows.settings import DEFAULT_FILE, FILE_VARIABLE, LoadedSettings, variable
 
 
 @app.command(
-    epilog=f"Examples:\n\nperfcalc config\n\n{variable('port')}=9000 perfcalc config --json\n\n"
-    f"Each is a key of {DEFAULT_FILE}, or of the file that {FILE_VARIABLE} names; the variable {variable('<name>')} "
-    "goes before it."
+    epilog=examples(
+        "perfcalc config",
+        f"{variable('port')}=9000 perfcalc config --json",
+        then=f"Each is a key of {DEFAULT_FILE}, or of the file that {FILE_VARIABLE} names; the variable "
+        f"{variable('<name>')} goes before it.",
+    )
 )
 def config(ctx: typer.Context, *, as_json: AsJson = False) -> None:
     """Show the settings, and where each comes from."""

@@ -24,6 +24,7 @@ from workflows.cli.app import (
     settings,
 )
 from workflows.cli.fleet_files import KeptFleetFiles, StagedFleetFiles
+from workflows.cli.usage import examples
 from workflows.staging import check, check_fleet, lighten, stage, stage_fleet
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ LOOPBACK = "127.0.0.1"
 
 
 @app.command(
-    epilog="Examples:\n\nperfcalc console\n\nperfcalc --stack investment-performance-prod console --no-open",
+    epilog=examples("perfcalc console", "perfcalc --stack investment-performance-prod console --no-open"),
 )
 def console(
     *,
@@ -160,4 +161,6 @@ def request_starter(world: "World", *, trusted: bool) -> "RequestStarter":
 
 def _opened(data_dir: Path) -> AbstractContextManager["Readable"]:
     """Open the world, making it where nothing was run in it yet: there is a page to start from."""
-    return open_to_read(data_dir) if settings().stack or data_dir.exists() else open_world(data_dir)
+    if settings().stack or data_dir.exists():
+        return open_to_read(data_dir, stays=True)
+    return open_world(data_dir)

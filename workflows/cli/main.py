@@ -26,6 +26,7 @@ from workflows.cli import (
     watching,
 )
 from workflows.cli.app import ExitCode, Stopped, app, err, out
+from workflows.cli.usage import examples
 from workflows.definition_lint import lint as lint_definition
 from workflows.definitions import load
 from workflows.registry import PLACEHOLDERS, STATE_MACHINES
@@ -37,7 +38,7 @@ COMMANDS = (
 )
 
 
-@app.command(epilog="Example:\n\nperfcalc lint")
+@app.command(epilog=examples("perfcalc lint"))
 def lint() -> None:
     """Check the state machine definitions: JSON, ASL, placeholders, unreachable states."""
     faults: list[tuple[str, Fault]] = []

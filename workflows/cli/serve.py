@@ -12,9 +12,10 @@ RECALCULATION_SECONDS = 10.0
 
 
 @app.command(
-    epilog="Then, in another terminal:\n\n"
-    'curl -H "Authorization: Bearer $(perfcalc token --client acme --role reader)" '
-    "http://127.0.0.1:8000/v1/portfolios/growth/performance"
+    epilog="\nThen, in another terminal:\n"
+    "  TOKEN=$(perfcalc token --client acme --role reader)\n"
+    '  curl -H "Authorization: Bearer $TOKEN" \\\n'
+    "    http://127.0.0.1:8000/v1/portfolios/acme-growth/performance"
 )
 def serve(
     *,

@@ -6,15 +6,19 @@ from typing import Annotated
 import typer
 
 from workflows.cli.app import DEFAULT_DATA_DIR, DataDir, app, err, on_this_machine_alone, settings
+from workflows.cli.usage import examples
 from workflows.triggers.routes import Role
 
 LONGEST_HOURS = 24 * 365
 
 
 @app.command(
-    epilog="Examples:\n\nperfcalc token --client acme --role operator\n\n"
-    'curl -H "Authorization: Bearer $(perfcalc token --client acme --role reader)" URL\n\n'
-    "The setting jwt_key, where there is one, is the key in place of the data directory's."
+    epilog=examples(
+        "perfcalc token --client acme --role operator",
+        "TOKEN=$(perfcalc token --client acme --role reader)",
+        'curl -H "Authorization: Bearer $TOKEN" \\\n    http://127.0.0.1:8000/v1/portfolios/acme-growth/performance',
+        then="The setting jwt_key, where there is one, is the key in place of the data directory's.",
+    )
 )
 def token(
     *,

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -25,6 +26,8 @@ from workflows.executions import Execution, ExecutionClient, ExecutionNotFoundEr
 PREFIX: Final = "recalculation-"
 ENTERING: Final = timedelta(seconds=30)
 """How long a transaction may take from its mark's time until everybody reads it, retries and clocks included."""
+CLOCKS: Final = timedelta(minutes=5)
+"""How far the clock that made a mark may be behind: AWS takes no request that is signed with a time further off."""
 MAX_ATTEMPTS: Final = 3
 """How often a mark's results are tried to be calculated again before somebody has to look."""
 ROWS_OF_A_SWEEP: Final = 5_000
@@ -131,6 +134,43 @@ def recalculate(
     return sweep.report()
 
 
+def settle(
+    books: Books, results: ResultStore, executions: ExecutionClient, fleet: ExecutionClient, *, most: int
+) -> list[Mark]:
+    """Clear the marks that no stored result has to be calculated again for, as the next sweep would; start nothing.
+
+    So it is after a first import: there is nothing yet that its transactions could have made wrong.
+
+    Parameters
+    ----------
+    most
+        Marks that are looked at, each of which takes a query or two; the others are left to the sweep.
+
+    Returns
+    -------
+    list of Mark
+        Those that are still there.
+    """
+    marks = sorted(books.marks(), key=lambda mark: mark.marked_at)  # before the executions, as in a sweep
+    looked_at = [mark for mark in marks if not mark.executions][:most]
+    if not looked_at:
+        return marks
+    stored = books.entities([EntityKey(BookEntityType.PORTFOLIO, mark.portfolio_id) for mark in looked_at])
+    portfolios = {key.entity_id: each.entity for key, each in stored.items()}
+    with typed_errors("Step Functions"):
+        running = _Running(executions, fleet)
+    has_any = cache(lambda *who: results.latest(*who) is not None)  # an account is that of many portfolios
+    cleared = set()
+    for mark in looked_at:
+        portfolio = portfolios[mark.portfolio_id]
+        waits = running.since(portfolio.client_id or "", mark.marked_at + ENTERING)
+        whose = (who for who in _concerned(portfolio) if has_any(*who))
+        rows = (row for who in whose for row in results.history(*who, start=mark.from_date))
+        if not waits and not any(_is_stale(row, mark) for row in rows) and books.clear_mark(mark):
+            cleared.add(mark.portfolio_id)
+    return [mark for mark in marks if mark.portfolio_id not in cleared]
+
+
 def handler(
     event: Mapping[str, Any],
     context: Any,
@@ -226,7 +266,7 @@ def _start(
         for who in sorted(whose):
             for row in results.history(*who, start=mark.from_date):
                 seen += 1
-                for options in _options(row):
+                for options in _options(row) if _is_stale(row, mark) else ():
                     groups[options].add(Stale(*who, row["calculation_date"]))
     sweep.waiting += len(concerned) - len(taken)
     names: dict[Who, set[str]] = defaultdict(set)
@@ -249,6 +289,16 @@ def _start(
             sweep.started += books.start_mark(mark, started)
         else:
             sweep.cleared += books.clear_mark(mark)
+
+
+def _is_stale(row: JsonObject, mark: Mark) -> bool:
+    """Return whether a stored row on or after a mark's date is to be calculated again, and can be.
+
+    Where each of its periods comes from an execution that began when everybody read the mark's transactions, it has
+    them in it. Otherwise all of the row is calculated again, so that the period that stands at its top stays there.
+    """
+    versions = [period["version"] for period in row["periods"].values() if period.get("asked")]
+    return bool(versions) and min(versions) <= (mark.marked_at + ENTERING + CLOCKS).timestamp() * 1000
 
 
 def _concerned(portfolio: Entity) -> Iterator[Who]:

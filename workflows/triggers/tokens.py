@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 from pydantic_core import PydanticCustomError
 
 from common.errors import PermanentError
+from common.models.faults import faults, spelled
 from common.models.identifiers import ClientIdentifier
 from workflows.triggers.routes import Role
 
@@ -99,7 +100,10 @@ class _Claims(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
 
     # OpenID Connect Core 1.0, 2: at most 255 ASCII characters. It is logged, so none of them controls anything.
-    sub: Annotated[str, Field(max_length=255, pattern=r"^[ -~]+$")]
+    sub: Annotated[
+        str,
+        Field(max_length=255, pattern=spelled(r"^[ -~]+$", "must have only visible ASCII characters and blanks")),
+    ]
     role: Annotated[Role, Field(strict=False)]
     client_id: ClientIdentifier | None = None
     # RFC 7519, 2: a NumericDate is a number. PyJWT takes text too.
@@ -184,8 +188,8 @@ def _caller(claims: dict[str, object]) -> Caller:
     try:
         said = _Claims.model_validate(claims)
     except ValidationError as error:
-        faults = [": ".join((*map(str, fault["loc"]), fault["msg"])) for fault in error.errors(include_input=False)]
-        raise RefusedTokenError(f"the token's claims are wrong: {'; '.join(faults)}") from None
+        told = [str(fault).removeprefix("$.").removeprefix("$: ") for fault in faults(error)]
+        raise RefusedTokenError(f"the token's claims are wrong: {'; '.join(told)}") from None
     return Caller(said.sub, said.role, said.client_id)
 
 

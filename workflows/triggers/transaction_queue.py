@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from common.access import Scope
 from common.config import BooksSettings
 from common.errors import PermanentError
-from common.models.books import BookEntityType, EntityKey, Transaction, every_digit, trade_date_fault
+from common.models.books import BookEntityType, EntityKey, Transaction, every_digit
 from common.models.faults import faults
-from common.models.fields import StrictModel
+from common.models.fields import StrictModel, ahead_fault
 from common.models.identifiers import ClientIdentifier
 from common.observability import logger
 from common.stores.dynamodb_books import book_store
@@ -73,7 +73,7 @@ def receive_transaction(body: str, books: Books, today: date) -> bool:
     except (ValueError, RecursionError) as error:
         raise InvalidTransactionError(f"is not JSON: {error}") from None
     transaction = message.transaction
-    if ahead := trade_date_fault(transaction.trade_date, today):
+    if ahead := ahead_fault(transaction.trade_date, today):
         raise InvalidTransactionError(f"$.transaction.trade_date: {ahead}")
     key = EntityKey(BookEntityType.PORTFOLIO, transaction.portfolio_id)
     stored = books.entities([key]).get(key)
