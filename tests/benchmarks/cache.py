@@ -10,7 +10,6 @@ from rich.table import Table
 from common.access import Buckets
 from common.cache import CalculationCache
 from common.models.books import BookEntityType, Entity
-from common.observability import logger
 from common.stores.dynamodb_books import ENTITY_TABLE, DynamoDBBooks
 from common.stores.dynamodb_cache import CACHE_TABLE, DynamoDBResultCache
 from common.stores.histories import BookReader
@@ -19,7 +18,7 @@ from common.stores.memory import InMemoryPayloadStore
 from tasks import calculate_portfolio, validate_input
 from tests.benchmarks import market
 from tests.benchmarks.dynamodb import WRITE_PRICE, Consumed, local_client, make_table, metered
-from tests.benchmarks.measure import Case
+from tests.benchmarks.measure import Case, quiet
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -36,8 +35,7 @@ Outcome = dict[str, Any]
 
 def cases() -> Iterator[Case | Table]:
     """Yield what is compared for a valued portfolio, a traded one and an account, and what each asks of DynamoDB."""
-    logger().setLevel("WARNING")
-    with local_client() as client:
+    with quiet(), local_client() as client:
         world = _World(client)
         costs = Table(
             *("Entity", "Path", "Calls", "Read units", "Write units", f"Cost, a write as {WRITE_PRICE} reads"),

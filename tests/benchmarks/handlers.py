@@ -1,15 +1,12 @@
 """The functions themselves: one portfolio from the bytes of its event to those of the answer, and cold imports."""
 
 import json
-import os
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
-from logging import StreamHandler
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -25,7 +22,7 @@ from common.observability import logger
 from common.stores.memory import InMemoryPayloadStore
 from tasks.calculate_portfolio import handler
 from tests.benchmarks import market
-from tests.benchmarks.measure import Case, Work, measure
+from tests.benchmarks.measure import Case, Work, measure, quiet
 from workflows.registry import FUNCTIONS
 
 Json = dict[str, Any]
@@ -43,7 +40,7 @@ _WITH_A_MODEL: Final = (
 
 def cases() -> Iterator[Case | Table]:
     """Yield CalculatePortfolio, warm, where its time goes, and the import of each handler."""
-    with _quiet():
+    with quiet():
         yield from _calculation(PERIODS, f"{len(PERIODS)} periods")
         yield from _calculation(["ITD"], "ITD alone")
         yield _decoding()
@@ -189,16 +186,3 @@ def _run(code: str) -> None:
 def _children_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Let the functions log to nowhere: what is measured is the writing, not a terminal."""
-    handlers = [each for each in logger().handlers if isinstance(each, StreamHandler)]
-    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-        before: list[Any] = [each.setStream(nowhere) for each in handlers]
-        try:
-            yield
-        finally:
-            for each, stream in zip(handlers, before, strict=True):
-                each.setStream(stream)

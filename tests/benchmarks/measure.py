@@ -1,11 +1,17 @@
 """Pairs of works, measured in turns in one process: their ratio means something on other machines too."""
 
+import os
 import statistics
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from logging import StreamHandler
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from rich.table import Table
+
+from common.observability import logger
 
 ROUNDS = 15
 SECONDS_A_ROUND = 0.05
@@ -90,3 +96,16 @@ def _seconds(work: Work, repeats: int, clock: Clock) -> float:
     for _ in range(repeats):
         work()
     return (clock() - began) / repeats
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let the functions log to nowhere: what is measured is the writing, not a terminal."""
+    handlers = [each for each in logger().handlers if isinstance(each, StreamHandler)]
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        before: list[Any] = [each.setStream(nowhere) for each in handlers]
+        try:
+            yield
+        finally:
+            for each, stream in zip(handlers, before, strict=True):
+                each.setStream(stream)
