@@ -102,6 +102,7 @@ def test_a_retry_of_what_made_room_changes_nothing(store: ResultStore) -> None:
     assert read(store) == before
 
 
+@pytest.mark.slow
 def test_hundreds_of_periods_are_given_up(store: ResultStore) -> None:
     text = period().model_copy(update={"warnings": ["x" * 300]})
     for number in range(15):

@@ -242,6 +242,7 @@ def test_a_request_that_names_a_manifest_is_a_fleet_run(tmp_path: Path) -> None:
     assert "line 4: is not a JSON object" in done.stdout
 
 
+@pytest.mark.slow
 def test_what_failed_is_run_again_as_it_was_asked_for(tmp_path: Path) -> None:
     levels = tmp_path / "levels.csv"
     levels.write_text("date,value\n2024-01-01,100\n2024-01-28,101\n")

@@ -98,5 +98,6 @@ def test_nothing_is_lost_and_nothing_is_counted_twice(tmp_path: Path, count: int
     # What the weather did was retried; what is poison failed. An error of no known kind is nobody's to retry.
     well = {name_of(number) for number in range(count) if number not in poisoned}
     lost = [each for each in failures if each["failure"]["error"] == "TimeoutError"]
-    assert well - stored == {str(each["portfolio_id"]) for each in lost}
+    # The weather may hit a portfolio that is poison, before that is found.
+    assert well - stored == well & {str(each.get("portfolio_id", each.get("entity_id"))) for each in lost}
     assert stored.isdisjoint(name_of(number) for number in poisoned)
