@@ -5,10 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from common.errors import StoreError
 from common.models.results import EntityType, PeriodResult, Run
@@ -16,29 +14,23 @@ from common.stores.dynamodb import RESULT_TABLE, DynamoDBResultStore
 from common.stores.memory import InMemoryResultStore
 from common.stores.ports import RefusedRow, ResultKey, ResultStore, WriteReport
 from tests.contract.rows import DAY, period, row
+from tests.contract.tables import extenddb_client_of, extenddb_table, moto_table
 
 TABLE = "performance-metrics"
-NO_DELAY: Any = {"Delay": 0.02, "MaxAttempts": 500}
 KEY = ResultKey(EntityType.PORTFOLIO, "port-12345", DAY)
 BULK = "x" * 30_000  # the engines size numbers differently, texts alike
 
 
 @pytest.fixture
 def moto_client(credentials: None) -> Iterator[Any]:
-    with mock_aws():
-        made = boto3.client("dynamodb")
-        made.create_table(TableName=TABLE, **RESULT_TABLE)
+    with moto_table(TABLE, RESULT_TABLE) as made:
         yield made
 
 
 @pytest.fixture
 def extenddb_client(extenddb: str, credentials: None) -> Iterator[Any]:
-    made = boto3.client("dynamodb", region_name="us-east-1", endpoint_url=extenddb)
-    made.create_table(TableName=TABLE, **RESULT_TABLE)
-    made.get_waiter("table_exists").wait(TableName=TABLE, WaiterConfig=NO_DELAY)
-    yield made
-    made.delete_table(TableName=TABLE)
-    made.get_waiter("table_not_exists").wait(TableName=TABLE, WaiterConfig=NO_DELAY)
+    with extenddb_table(extenddb, TABLE, RESULT_TABLE) as made:
+        yield made
 
 
 def _store(request: pytest.FixtureRequest) -> ResultStore:
@@ -216,7 +208,7 @@ def _removes_periods(body: str) -> bool:
 
 
 def _another(endpoint: str) -> DynamoDBResultStore:
-    return DynamoDBResultStore(boto3.client("dynamodb", region_name="us-east-1", endpoint_url=endpoint), TABLE)
+    return DynamoDBResultStore(extenddb_client_of(endpoint), TABLE)
 
 
 @pytest.mark.parametrize(

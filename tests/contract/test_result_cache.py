@@ -13,7 +13,6 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
-from moto import mock_aws
 
 from common.config import CacheSettings
 from common.errors import StoreError, ThrottledError, TransientError
@@ -30,9 +29,9 @@ from common.stores.dynamodb_items import MAX_ITEM_BYTES
 from common.stores.memory_cache import InMemoryResultCache
 from common.stores.ports import CacheStatistics, ResultCache
 from tests.contract.rows import period, row
+from tests.contract.tables import extenddb_table, moto_table
 
 TABLE = "calculation-cache"
-NO_DELAY: Any = {"Delay": 0.02, "MaxAttempts": 500}
 TTL = 7 * 24 * 3600
 KEY = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 PERIODS = ("MTD", "QTD", "YTD", "1Y", "3Y", "5Y", "10Y", "ITD")
@@ -69,22 +68,16 @@ def cache(request: pytest.FixtureRequest, clock: Clock) -> ResultCache:
 
 @pytest.fixture
 def moto_client(credentials: None) -> Iterator[Any]:
-    with mock_aws():
-        made = boto3.client("dynamodb")
-        made.create_table(TableName=TABLE, **CACHE_TABLE)
+    with moto_table(TABLE, CACHE_TABLE) as made:
         made.update_time_to_live(TableName=TABLE, TimeToLiveSpecification=CACHE_TIME_TO_LIVE)
         yield made
 
 
 @pytest.fixture
 def extenddb_client(extenddb: str, credentials: None) -> Iterator[Any]:
-    made = boto3.client("dynamodb", region_name="us-east-1", endpoint_url=extenddb)
-    made.create_table(TableName=TABLE, **CACHE_TABLE)
-    made.get_waiter("table_exists").wait(TableName=TABLE, WaiterConfig=NO_DELAY)
-    made.update_time_to_live(TableName=TABLE, TimeToLiveSpecification=CACHE_TIME_TO_LIVE)
-    yield made
-    made.delete_table(TableName=TABLE)
-    made.get_waiter("table_not_exists").wait(TableName=TABLE, WaiterConfig=NO_DELAY)
+    with extenddb_table(extenddb, TABLE, CACHE_TABLE) as made:
+        made.update_time_to_live(TableName=TABLE, TimeToLiveSpecification=CACHE_TIME_TO_LIVE)
+        yield made
 
 
 @pytest.fixture

@@ -5,12 +5,10 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
-from moto import mock_aws
 
 from common.config import ResultStoreSettings
 from common.errors import StoreError, ThrottledError, TransientError
@@ -20,10 +18,10 @@ from common.stores.memory import InMemoryResultStore
 from common.stores.ports import ResultKey, ResultStore
 from common.stores.result_rows import stored_row
 from tests.contract.rows import DAY, EARLY, LATE, period, row
+from tests.contract.tables import extenddb_client_of, extenddb_table, make_table, moto_table
 from workflows.local.dynamodb import LocalDynamoDB, find_extenddb
 
 TABLE = "performance-metrics"
-NO_DELAY: Any = {"Delay": 0.02, "MaxAttempts": 500}
 KEY = ResultKey(EntityType.PORTFOLIO, "port-12345", DAY)
 
 
@@ -36,24 +34,14 @@ def store(request: pytest.FixtureRequest) -> ResultStore:
 
 @pytest.fixture
 def moto_client(credentials: None) -> Iterator[Any]:
-    with mock_aws():
-        made = boto3.client("dynamodb")
-        made.create_table(TableName=TABLE, **RESULT_TABLE)
+    with moto_table(TABLE, RESULT_TABLE) as made:
         yield made
 
 
 @pytest.fixture
 def extenddb_client(extenddb: str, credentials: None) -> Iterator[Any]:
-    made = boto3.client("dynamodb", region_name="us-east-1", endpoint_url=extenddb)
-    _create_table(made)
-    yield made
-    made.delete_table(TableName=TABLE)
-    made.get_waiter("table_not_exists").wait(TableName=TABLE, WaiterConfig=NO_DELAY)
-
-
-def _create_table(client: Any) -> None:
-    client.create_table(TableName=TABLE, **RESULT_TABLE)
-    client.get_waiter("table_exists").wait(TableName=TABLE, WaiterConfig=NO_DELAY)
+    with extenddb_table(extenddb, TABLE, RESULT_TABLE) as made:
+        yield made
 
 
 def read(store: ResultStore, key: ResultKey = KEY) -> dict[str, Any]:
@@ -308,9 +296,11 @@ def test_extenddb_keeps_its_data_and_leaves_with_the_block(tmp_path: Path, crede
     if find_extenddb() is None:
         pytest.skip("ExtendDB is not installed: npm ci")
     with LocalDynamoDB(tmp_path) as local:
-        made = boto3.client("dynamodb", region_name="us-east-1", endpoint_url=local.endpoint)
-        _create_table(made)
+        assert local.endpoint is not None
+        made = extenddb_client_of(local.endpoint)
+        make_table(made, TABLE, RESULT_TABLE)
         DynamoDBResultStore(made, TABLE).write([row()], EARLY)
     with LocalDynamoDB(tmp_path) as local:
-        made = boto3.client("dynamodb", region_name="us-east-1", endpoint_url=local.endpoint)
+        assert local.endpoint is not None
+        made = extenddb_client_of(local.endpoint)
         assert read(DynamoDBResultStore(made, TABLE))["twr"] == 0.0842

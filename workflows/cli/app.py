@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 
 # Where the output is no terminal and COLUMNS does not tell: wide enough that nothing is left out or folded.
 PIPE_WIDTH = 200
-# A process that holds a data directory opens its world in a second or two, and closes it as fast.
-_JOIN_SECONDS = 15.0
-_JOIN_POLL_SECONDS = 0.1
 
 
 class ExitCode(IntEnum):
@@ -268,9 +265,10 @@ def open_to_run(data_dir: Path) -> "Iterator[World]":
             yield stage
         return
     from workflows.local.lock import DataDirectoryInUseError  # noqa: PLC0415 - with what makes local worlds
+    from workflows.local.opening import PATIENCE_SECONDS, POLL_SECONDS  # noqa: PLC0415 - as above
     from workflows.local.sharing import announced  # noqa: PLC0415 - with boto3
 
-    began, deadline = datetime.now(UTC), time.monotonic() + _JOIN_SECONDS
+    began, deadline = datetime.now(UTC), time.monotonic() + PATIENCE_SECONDS
     with ExitStack() as stack:
         world: World | None = None
         while world is None:
@@ -285,7 +283,7 @@ def open_to_run(data_dir: Path) -> "Iterator[World]":
                 elif time.monotonic() > deadline:  # it is not being opened or closed
                     raise
                 else:
-                    time.sleep(_JOIN_POLL_SECONDS)
+                    time.sleep(POLL_SECONDS)
         yield world
 
 
