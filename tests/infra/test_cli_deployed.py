@@ -1,7 +1,6 @@
 """`perfcalc --stack`: the commands in a stage that was made of the synthesised templates, in moto."""
 
 import json
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from tests.e2e.flow import Answer
 from tests.infra.commands import commands, parsed
 from tests.infra.deployed import Deployed, deployed
 from tests.infra.templates import Synthesis
+from tests.signals import handlers_restored
 from workflows.local.lambda_host import Injected
 
 PREFIX = "investment-performance-dev"
@@ -34,12 +34,8 @@ def stage(
 
 @pytest.fixture(scope="module")
 def perfcalc(stage: Deployed) -> Iterator[Perfcalc]:
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
-    before = [signal.getsignal(number) for number in numbers]
-    with commands(stage) as called:
+    with handlers_restored(), commands(stage) as called:
         yield lambda *arguments: called("--stack", PREFIX, *arguments)
-    for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="module")

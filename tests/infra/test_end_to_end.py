@@ -1,7 +1,6 @@
 """The end-to-end flow without its deployment: a stage of the synthesised templates in moto, and a run beside it."""
 
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -53,13 +52,9 @@ def stage(synthesise: Callable[[str], Synthesis], tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture
-def steps(stage: Deployed) -> Iterator[Steps]:
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
-    before = [signal.getsignal(number) for number in numbers]
+def steps(signal_handlers: None, stage: Deployed) -> Iterator[Steps]:
     with commands(stage) as called:
         yield Steps(called)
-    for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
 
 
 @pytest.fixture

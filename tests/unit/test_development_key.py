@@ -1,10 +1,9 @@
 """The signing key of a data directory, the tokens signed with it, and the command that prints them."""
 
 import os
-import signal
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -157,13 +156,13 @@ def test_a_minted_token_ends_after_its_lifetime() -> None:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Run]:
+def run(
+    signal_handlers: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Run:
     """Call `perfcalc` as the shell would, in a directory of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PERFCALC_DATA_DIR", raising=False)
     monkeypatch.delenv("PERFCALC_JWT_KEY", raising=False)
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
-    before = [signal.getsignal(number) for number in numbers]
 
     def called(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["perfcalc", *map(str, arguments)])
@@ -172,9 +171,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         told = capsys.readouterr()
         return int(ended.value.code or 0), told.out, told.err
 
-    yield called
-    for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
+    return called
 
 
 def test_the_token_alone_is_printed_and_what_it_is_for_beside_it(run: Run, tmp_path: Path) -> None:

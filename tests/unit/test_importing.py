@@ -2,7 +2,6 @@
 
 import csv
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -893,12 +892,13 @@ def results() -> InMemoryResultStore:
 
 @pytest.fixture
 def run(
+    signal_handlers: None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     books: Books,
     results: InMemoryResultStore,
-) -> Iterator[Run]:
+) -> Run:
     """Call `main` as the shell would, with `books` in the place of a data directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PERFCALC_DATA_DIR", raising=False)
@@ -909,8 +909,6 @@ def run(
         yield SimpleNamespace(books=books, result_store=results, executions=nothing_runs, fleet=nothing_runs)
 
     monkeypatch.setattr(command, "open_world", opened)
-    handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
-    before = [signal.getsignal(number) for number in handled]
 
     def called(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["perfcalc", *map(str, arguments)])
@@ -919,9 +917,7 @@ def run(
         shown = capsys.readouterr()
         return int(ended.value.code or 0), shown.out, shown.err
 
-    yield called
-    for number, handler in zip(handled, before, strict=True):
-        signal.signal(number, handler)
+    return called
 
 
 def test_the_command_tells_what_became_of_each_file(run: Run, put: Put) -> None:

@@ -1,7 +1,6 @@
 """`perfcalc report`: what it writes where, and what it says instead where it cannot."""
 
 import json
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -79,14 +78,14 @@ def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Run]:
+def run(
+    signal_handlers: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Iterator[Run]:
     """Call `main` as the shell would, in a directory of its own, with scripts that take no time to make."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(page, "bundle", lambda: "/* bundle */")
     monkeypatch.setattr(rendering, "png", lambda _: b"\x89PNG")
     page.assets.cache_clear()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
-    before = [signal.getsignal(number) for number in numbers]
 
     def called(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["perfcalc", *map(str, arguments)])
@@ -97,8 +96,6 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 
     yield called
     page.assets.cache_clear()
-    for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
 
 
 def written(tmp_path: Path, *names: str) -> Path:

@@ -1,8 +1,7 @@
 import json
 import re
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +54,8 @@ def directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+def run(signal_handlers: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Call `perfcalc config` as the shell would."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
-    before = [signal.getsignal(number) for number in numbers]
 
     def called(*arguments: str, before: Sequence[str] = ()) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["perfcalc", *before, "config", *arguments])
@@ -68,9 +65,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return int(ended.value.code or 0), told.out, told.err
 
     assert config.config in [command.callback for command in app.registered_commands]
-    yield called
-    for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
+    return called
 
 
 def write(directory: Path, text: str, name: str = "perfcalc.toml") -> Path:

@@ -1,7 +1,6 @@
 """How the commands explain themselves, and what they say of an option that is wrong."""
 
 import re
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,11 +26,11 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Run]:
+def run(
+    signal_handlers: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Run:
     """Call `main` as the shell would, in a directory of its own."""
     monkeypatch.chdir(tmp_path)
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
-    before = [signal.getsignal(number) for number in numbers]
 
     def called(*arguments: str, width: int = 200) -> tuple[int, str, str]:
         monkeypatch.setattr(typer.rich_utils, "MAX_WIDTH", width)
@@ -41,9 +40,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         told = capsys.readouterr()
         return int(ended.value.code or 0), told.out, told.err
 
-    yield called
-    for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
+    return called
 
 
 @pytest.mark.parametrize("width", WIDTHS)
