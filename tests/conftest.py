@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 
+import boto3
 import pytest
 
 from tests.signals import handlers_restored
+from workflows.local.dynamodb import ACCESS_KEY, SECRET_KEY
 
 
 @pytest.fixture
@@ -12,3 +14,13 @@ def signal_handlers() -> Iterator[None]:
     """Give the process back the handlers of signals that `perfcalc` sets when it is called in it."""
     with handlers_restored():
         yield
+
+
+@pytest.fixture
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give clients the credentials that ExtendDB knows; moto takes any."""
+    # boto3's own session keeps the credentials that it found first, for whichever test that was.
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

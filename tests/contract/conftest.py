@@ -1,11 +1,10 @@
-"""What the suites of the DynamoDB stores share: ExtendDB, and the credentials that it knows."""
+"""What the suites of the DynamoDB stores share: ExtendDB."""
 
 from collections.abc import Iterator
 
-import boto3
 import pytest
 
-from workflows.local.dynamodb import ACCESS_KEY, SECRET_KEY, LocalDynamoDB, find_extenddb
+from workflows.local.dynamodb import LocalDynamoDB, find_extenddb
 
 
 @pytest.fixture(scope="module")
@@ -15,12 +14,3 @@ def extenddb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with LocalDynamoDB(tmp_path_factory.mktemp("extenddb")) as local:
         assert local.endpoint is not None
         yield local.endpoint
-
-
-@pytest.fixture
-def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    # boto3's own session keeps the credentials that it found first, for whichever test that was.
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

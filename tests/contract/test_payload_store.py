@@ -21,10 +21,7 @@ BUCKET = "payloads"
 
 
 @pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+def s3(credentials: None) -> Iterator[Any]:
     with mock_aws():
         client = boto3.client("s3")
         for bucket in (BUCKET, "theirs"):

@@ -375,10 +375,8 @@ def test_a_wrong_statement_is_refused_for_good(endpoint: Endpoint) -> None:
         TimestreamReader(endpoint.client("query")).query("SELEC")
 
 
-def test_the_store_of_the_settings(endpoint: Endpoint, table: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+@pytest.mark.usefixtures("credentials")
+def test_the_store_of_the_settings(endpoint: Endpoint, table: str) -> None:
     environment = {
         "TIMESTREAM_DATABASE": DATABASE,
         "TIMESTREAM_TABLE": table,

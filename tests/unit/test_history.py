@@ -338,10 +338,8 @@ def test_a_token_that_is_none_cannot_be_read(api: World, token: str) -> None:
     assert (answer.status, answer.body["type"]) == (400, "/problems/malformed-request")
 
 
-def test_the_reader_of_the_settings(endpoint: LocalTimestream, stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+@pytest.mark.usefixtures("credentials")
+def test_the_reader_of_the_settings(endpoint: LocalTimestream, stores: Stores) -> None:
     environment = {"TIMESTREAM_DATABASE": DATABASE, "TIMESTREAM_TABLE": TABLE}
     settings = TimeSeriesSettings.from_env_if_set(
         {**environment, "AWS_ENDPOINT_URL_TIMESTREAM_QUERY": endpoint.endpoint}

@@ -15,17 +15,13 @@ from common.stores.dynamodb import RESULT_TABLE, DynamoDBResultStore
 from common.stores.ports import ResultKey
 from tests.contract.rows import DAY, EARLY, LATE, period, row
 from workflows.local import dynamodb
-from workflows.local.dynamodb import ACCESS_KEY, SECRET_KEY, LocalDynamoDB, LocalDynamoDBError, find_extenddb
+from workflows.local.dynamodb import LocalDynamoDB, LocalDynamoDBError, find_extenddb
 
 TABLE = "performance-metrics"
 KEY = ResultKey(row().entity_type, row().entity_id, DAY)
 
 
-@pytest.fixture(autouse=True)
-def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+pytestmark = pytest.mark.usefixtures("credentials")
 
 
 @pytest.fixture

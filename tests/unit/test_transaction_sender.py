@@ -116,10 +116,7 @@ def test_errors_are_typed(error: Exception, expected: type[Exception]) -> None:
 
 
 @pytest.fixture
-def queue_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+def queue_url(credentials: None) -> Iterator[str]:
     with mock_aws():
         yield boto3.client("sqs").create_queue(QueueName="transactions")["QueueUrl"]
     transaction_sender.cache_clear()
