@@ -248,6 +248,21 @@ def test_a_higher_version_updates_and_an_equal_value_updates_the_version(table: 
     assert [row["measure_value"] for row in table.rows()] == [0.6]
 
 
+def test_of_points_that_are_there_and_points_that_are_new_each_is_judged_by_itself(table: Table) -> None:
+    first, second, third = (dimensions(entity_id=f"p-{number}") for number in range(3))
+    table.write(record(Dimensions=first, Version=5), record(Dimensions=second))
+    rejected = table.rejections(
+        record(Dimensions=third, Version=2),
+        record(Dimensions=first, Version=4),
+        record(Dimensions=second, Version=2, MeasureValue="0.7"),
+        record(Dimensions=third, MeasureValue="0.9"),
+        record(Dimensions=second, MeasureValue="many"),
+    )
+    told = [(each["RecordIndex"], each.get("ExistingVersion")) for each in rejected]
+    assert told == [(1, 5), (3, 2), (4, None)]
+    assert [row["measure_value"] for row in table.rows("entity_id, measure_value")] == [0.5, 0.7, 0.5]
+
+
 def test_a_version_that_is_not_given_is_one(table: Table) -> None:
     table.write(record())
     (rejected,) = table.rejections(record(MeasureValue="0.6"))
@@ -703,6 +718,99 @@ def test_what_was_acknowledged_outlives_a_kill(tmp_path: Path) -> None:
             assert len(found) - len(acknowledged) <= part + 1
             changed = [{**each, "MeasureValue": "0.6"} for each in batch(f"{part}_0", 0)]
             assert [each["ExistingVersion"] for each in table.rejections(*changed)] == [1] * 100
+
+
+TEXT_KEY = json.dumps([int(milliseconds(MIDNIGHT)) * 10**6, "twr", [["entity_id", "p-0"]]])
+PROPERTIES = json.dumps(
+    {
+        "MemoryStoreRetentionPeriodInHours": 24,
+        "MagneticStoreRetentionPeriodInDays": KEPT_DAYS,
+        "EnableMagneticStoreWrites": True,
+    }
+)
+OLD_TABLES = ("metrics", "metrics-2")
+
+
+def write_as_the_first_versions_did(path: Path) -> None:
+    """Make a file of one point in each of two tables, its key the text of its time, measure and dimensions."""
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(f"CREATE SCHEMA {DATABASE}")
+        connection.execute("CREATE SCHEMA _timestream")
+        connection.execute(
+            "CREATE TABLE _timestream.tables (database VARCHAR, name VARCHAR, properties VARCHAR, "
+            "PRIMARY KEY (database, name))"
+        )
+        for name in OLD_TABLES:
+            table = f'_timestream."{DATABASE}/{name}"'
+            connection.execute(
+                f"CREATE TABLE {table} (ts_series VARCHAR PRIMARY KEY, ts_version BIGINT, time TIMESTAMP, "
+                "measure_name VARCHAR, measure_value DOUBLE)"
+            )
+            connection.execute("INSERT INTO _timestream.tables VALUES (?, ?, ?)", [DATABASE, name, PROPERTIES])
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN entity_id VARCHAR")
+            connection.execute(
+                f'CREATE VIEW {DATABASE}."{name}" AS SELECT * EXCLUDE (ts_series, ts_version) FROM {table}'
+            )
+            connection.execute(
+                f"INSERT INTO {table} VALUES (?, 5, ?, 'twr', 0.5, 'p-0')", [TEXT_KEY, MIDNIGHT.replace(tzinfo=None)]
+            )
+
+
+def kinds_of_keys(path: Path) -> list[str]:
+    with duckdb.connect(str(path)) as connection:
+        found = connection.execute("SELECT data_type FROM duckdb_columns() WHERE column_name = 'ts_series'").fetchall()
+    return [kind for (kind,) in found]
+
+
+@pytest.mark.parametrize("name", OLD_TABLES)
+def test_a_file_whose_keys_are_texts_is_read_and_its_points_are_written_again(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "timestream.duckdb"
+    write_as_the_first_versions_did(path)
+    with LocalTimestream(path, clock=lambda: NOW) as local:
+        table = Table.of(local.endpoint, name, make=False)
+        kept = {"time": MIDNIGHT, "measure_name": "twr", "measure_value": 0.5, "entity_id": "p-0"}
+        assert table.rows() == [kept]
+        (rejected,) = table.rejections(record(Version=4, MeasureValue="0.6"))
+        assert rejected["ExistingVersion"] == 5
+        table.write(record(Version=6, MeasureValue="0.7"))
+        assert table.rows() == [kept | {"measure_value": 0.7}]
+    with LocalTimestream(path, clock=lambda: NOW) as local:
+        table = Table.of(local.endpoint, name, make=False)
+        table.write(record(Version=7, MeasureValue="0.8"), record(Dimensions=dimensions(entity_id="p-1", account="a")))
+        assert [row["measure_value"] for row in table.rows("entity_id, measure_value")] == [0.8, 0.5]
+    assert kinds_of_keys(path) == ["UUID", "UUID"]
+
+
+DIES_BEFORE_IT_COMMITS = """
+import os
+import sys
+from pathlib import Path
+from workflows.local import timestream
+from workflows.local.timestream import LocalTimestream
+
+class Connection:
+    def __init__(self, path):
+        self._connection = connect(path)
+
+    def execute(self, sql, *parameters):
+        if sql == "COMMIT":
+            os._exit(9)
+        return self._connection.execute(sql, *parameters)
+
+connect, timestream._connect = timestream._connect, Connection
+LocalTimestream(Path(sys.argv[1])).__enter__()
+"""
+
+
+def test_keys_are_made_anew_all_or_none(tmp_path: Path) -> None:
+    path = tmp_path / "timestream.duckdb"
+    write_as_the_first_versions_did(path)
+    killed = subprocess.run([sys.executable, "-c", DIES_BEFORE_IT_COMMITS, str(path)], check=False)
+    assert killed.returncode == 9
+    assert kinds_of_keys(path) == ["VARCHAR", "VARCHAR"]
+    with LocalTimestream(path, clock=lambda: NOW) as local:
+        assert [len(Table.of(local.endpoint, name, make=False).rows()) for name in OLD_TABLES] == [1, 1]
+    assert kinds_of_keys(path) == ["UUID", "UUID"]
 
 
 def test_a_second_opener_is_told(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto.stepfunctions.parser.asl.eval import states
 from moto.stepfunctions.parser.asl.utils import json_path
+from moto.stepfunctions.parser.utils import TMP_THREADS
 
 from tests.workflow.test_engine import ThrottledError, each, finish, opened, task
 from workflows.local import engine
@@ -114,6 +115,14 @@ def test_what_a_state_is_given_is_its_own(tmp_path: Path) -> None:
         machine = world.machine(each(task()))
         execution = finish(machine, {"items": [{"a": [1]}] * 3})
         assert execution.output == [{"a": [1]}] * 3
+
+
+def test_no_thread_that_has_ended_is_kept(tmp_path: Path) -> None:
+    before = list(TMP_THREADS)
+    with opened(tmp_path) as world:
+        execution = finish(world.machine(each(task())), {"items": [{"a": 1}] * 3})
+        assert execution.output == [{"a": 1}] * 3
+    assert before == TMP_THREADS
 
 
 def test_the_interpreter_is_as_it_was_when_the_block_is_left() -> None:

@@ -1,5 +1,6 @@
 """The fleet run: the real definition, the real functions, a Map Run with its failures, and what is left of it."""
 
+import gc
 import json
 import time
 from collections import Counter
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import boto3
 import pytest
@@ -18,6 +20,7 @@ from common.models.results import EntityType
 from common.stores.dynamodb import result_store
 from common.stores.ports import ResultKey
 from workflows.executions import Execution, ExecutionStatus
+from workflows.local import map_runs
 from workflows.local.lambda_host import Faults, Injected, Refusal
 from workflows.local.runtime import FLEET_ARN, TOPIC, LocalRuntime
 
@@ -316,6 +319,41 @@ def test_the_children_are_counted_while_they_run_and_after(tmp_path: Path) -> No
         counts = client.describe_map_run(mapRunArn=run["mapRunArn"])["executionCounts"]
         assert (counts["total"], counts["succeeded"], counts["running"], counts["pending"]) == (4, 4, 0, 0)
         assert run["mapRunArn"].startswith(FLEET_ARN.replace(":stateMachine:", ":mapRun:") + "/Batches:")
+
+
+def test_a_child_and_its_history_are_gone_when_it_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    children: list[ref[Any]] = []
+
+    class Child(map_runs._Child):
+        def start(self) -> None:
+            super().start()
+            children.extend([ref(self), ref(self.exec_worker)])
+
+    monkeypatch.setattr(map_runs, "_Child", Child)
+    with world(tmp_path) as fleet:
+        gc.disable()  # it would find what is left, sooner or later
+        try:
+            fleet.run({**fleet.manifest(*(portfolio(f"p{number}") for number in range(3))), "batch_size": 1})
+            living = [child for child in children if child() is not None]
+        finally:
+            gc.enable()
+    assert (len(children), living) == (6, [])
+
+
+def test_results_of_many_children_are_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(map_runs, "_RESULT_FILE_BYTES", 1500)
+    names = [f"p{number}" for number in range(6)]
+    with world(tmp_path) as fleet:
+        store = fleet.runtime.payload_store
+        _, summary = fleet.run({**fleet.manifest(*map(portfolio, names)), "batch_size": 1})
+        (key,) = (key for key in store.keys("") if key.endswith("/manifest.json"))
+        files = json.loads(store.get(key))["ResultFiles"]["SUCCEEDED"]
+        bodies = [store.get(each["Key"]) for each in files]
+    assert len(files) > 1
+    assert [each["Size"] for each in files] == [len(body) for body in bodies]
+    children = [child for body in bodies for child in json.loads(body)]
+    assert len({child["Name"] for child in children}) == 6
+    assert (summary["calculated"], summary["batches"]["succeeded"]) == (6, 6)
 
 
 def test_progress_is_told_in_batches(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, BinaryIO, Final
 from unittest.mock import patch
@@ -34,7 +35,6 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_map.state_map impo
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.backend.execution import Execution
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
-from moto.stepfunctions.parser.utils import TMP_THREADS
 
 from common.scratch import scratch_file
 from workflows.local.lambda_host import ACCOUNT, REGION
@@ -44,6 +44,8 @@ _Json = dict[str, Any]
 # More children at a time than the machine has processors would only wait for each other.
 _AT_A_TIME: Final = os.cpu_count() or 1
 _POLL_SECONDS: Final = 0.1
+# The local S3 makes some ten copies of an object on its way in, and five on its way out.
+_RESULT_FILE_BYTES: Final = 512 * 1024
 _KINDS: Final = ("FAILED", "PENDING", "SUCCEEDED")
 
 
@@ -121,8 +123,6 @@ class _MapRun:
                 worker.join(_POLL_SECONDS)
                 if not self._env.is_running():
                     self._stop()
-        # moto keeps every thread that it ever started.
-        TMP_THREADS[:] = [thread for thread in TMP_THREADS if thread.is_alive()]
         for item in self._items:
             self._results.add("PENDING", {"Input": _dump(item), "Status": "PENDING"})
         if self._too_many_failed():
@@ -138,6 +138,7 @@ class _MapRun:
                 self._failed += child.exec_status is not ExecutionStatus.SUCCEEDED
                 kind = "SUCCEEDED" if child.exec_status is ExecutionStatus.SUCCEEDED else "FAILED"
                 self._results.add(kind, child.exported())
+            child.release()
             self._count("running", -1)
             self._count(kind.lower(), 1)
             self._count("results_written", 1)
@@ -185,6 +186,8 @@ class _MapRun:
 class _Child(Execution):  # type: ignore[misc]  # moto is not typed
     """An execution of the item processor, which runs in the thread that starts it."""
 
+    exec_worker: "_Worker | None"
+
     def __init__(self, program: Any, record: Any, item: Any) -> None:
         self._program = program
         machine_arn = record.map_state_machine_arn
@@ -210,8 +213,17 @@ class _Child(Execution):  # type: ignore[misc]  # moto is not typed
 
     def halt(self) -> None:
         """Stop it; tasks that run are let run."""
-        if self.exec_worker and self.exec_worker.env:
-            self.stop(datetime.now(UTC), error=None, cause=None)
+        worker = self.exec_worker
+        if worker and worker.env:
+            worker.stop(datetime.now(UTC), error=None, cause=None)
+
+    def release(self) -> None:
+        """Let go of its history, now that it has ended.
+
+        It and its worker name each other, so both would stay until Python looks for cycles among its old objects,
+        dozens of children later.
+        """
+        self.exec_worker = None
 
     def exported(self) -> _Json:
         """Return it as the result writer has it."""
@@ -258,31 +270,37 @@ class _Results:
 
     def __init__(self, map_run_arn: str) -> None:
         self.map_run_arn = map_run_arn
-        self._files: dict[str, BinaryIO] = {}
+        self._written: dict[str, BinaryIO] = {}
+        self._starts: dict[str, list[int]] = {}
 
     def add(self, kind: str, child: _Json) -> None:
-        """Add a child execution; `kind` says to which of the files."""
-        file = self._files.get(kind)
-        if file is None:
-            file = self._files[kind] = scratch_file()
-            file.write(b"[")
+        """Add a child execution; `kind` says to which of the files. One that is full is followed by the next."""
+        if kind not in self._written:
+            self._written[kind], self._starts[kind] = scratch_file(), []
+        written, starts = self._written[kind], self._starts[kind]
+        if not starts or written.tell() - starts[-1] > _RESULT_FILE_BYTES:
+            written.write(b"]" if starts else b"")
+            starts.append(written.tell())
+            written.write(b"[")
         else:
-            file.write(b",\n")
-        file.write(_dump(child).encode())
+            written.write(b",\n")
+        written.write(_dump(child).encode())
 
     def put(self, Bucket: str, Prefix: str = "") -> _Json:  # noqa: N803 - the result writer's own parameters
         """Put down the files and the manifest that names them; return where that is."""
         s3 = boto3.client("s3")
         directory = "/".join(filter(None, [Prefix.rstrip("/"), self.map_run_arn.rsplit(":", 1)[-1]]))
         files: dict[str, list[_Json]] = {kind: [] for kind in _KINDS}
-        for kind, file in self._files.items():
-            file.write(b"]")
-            size = file.tell()
-            file.seek(0)
-            key = f"{directory}/{kind}_0.json"
-            s3.upload_fileobj(file, Bucket, key)
-            files[kind].append({"Key": key, "Size": size})
-            file.close()
+        for kind, written in self._written.items():
+            written.write(b"]")
+            starts = self._starts[kind]
+            sizes = [end - start for start, end in pairwise([*starts, written.tell()])]
+            written.seek(0)
+            for number, size in enumerate(sizes):
+                key = f"{directory}/{kind}_{number}.json"
+                s3.put_object(Bucket=Bucket, Key=key, Body=written.read(size))
+                files[kind].append({"Key": key, "Size": size})
+            written.close()
         manifest = {"DestinationBucket": Bucket, "MapRunArn": self.map_run_arn, "ResultFiles": files}
         key = f"{directory}/manifest.json"
         s3.put_object(Bucket=Bucket, Key=key, Body=json.dumps(manifest).encode())

@@ -21,6 +21,7 @@ import duckdb
 
 from common.errors import PermanentError
 from workflows.local.loopback import LoopbackServer
+from workflows.local.timestream_series import NO_SERIES, digest_texts, series_key
 
 # Limits of the service: Amazon Timestream for LiveAnalytics developer guide, "Quotas".
 MAX_RECORDS: Final = 100
@@ -45,6 +46,9 @@ _UNITS: Final = {"SECONDS": 1, "MILLISECONDS": 10**3, "MICROSECONDS": 10**6, "NA
 _RESERVED: Final = re.compile(r"time|measure_name|(ts_|measure_value).*|.*:.*", re.IGNORECASE | re.DOTALL)
 _DOUBLE: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 _TIME: Final = re.compile(r"\d+", re.ASCII)
+_OVER: Final = (
+    " ON CONFLICT (ts_series) DO UPDATE SET ts_version = excluded.ts_version, measure_value = excluded.measure_value"
+)
 _COLUMNS: Final = ("ts_series", "ts_version", "time", "measure_name", "measure_value")
 
 Json = dict[str, Any]
@@ -125,6 +129,8 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
         if taken:
             raise LocalTimestreamError(f"{path} cannot be opened: this process has it open already")
         connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        # What was written since the last checkpoint lies in memory, as does what a checkpoint works on.
+        connection.execute("SET GLOBAL checkpoint_threshold = '4MB'")
         connection.execute("SET lock_configuration = true")
     except duckdb.Error as error:
         reason = str(error).partition("\n")[0]
@@ -217,6 +223,7 @@ class _Database:
             f"CREATE TABLE IF NOT EXISTS {_INTERNAL}.tables (database VARCHAR, name VARCHAR, properties VARCHAR, "
             "PRIMARY KEY (database, name))"
         )
+        digest_texts(connection, _INTERNAL)
 
     def close(self) -> None:
         with self._lock:
@@ -254,7 +261,7 @@ class _Database:
             try:
                 with self._transaction():
                     self._connection.execute(
-                        f"CREATE TABLE {_internal(database, name)} (ts_series VARCHAR PRIMARY KEY, ts_version BIGINT, "
+                        f"CREATE TABLE {_internal(database, name)} (ts_series UUID PRIMARY KEY, ts_version BIGINT, "
                         "time TIMESTAMP, measure_name VARCHAR, measure_value DOUBLE)"
                     )
                     self._connection.execute(
@@ -286,28 +293,22 @@ class _Database:
             )
         with self._lock:
             properties = self._require_table(database, name)
-            rejected: list[Json] = []
-            accepted: dict[str, _Point] = {}
             points = [_Point.of(index, record, common) for index, record in enumerate(records)]
-            known = self._known(database, name, [point.series for point in points if not point.refusal])
             there = self._dimensions(database, name)
             dimensions = {each.lower(): each for each in there}
-            for index, point in enumerate(points):
-                refusal = point.refusal or self._outside(point.time, properties) or _misfit(point, dimensions)
-                existing = accepted.get(point.series)
-                stored = (existing.version, existing.value) if existing else known.get(point.series)
-                if refusal:
-                    rejected.append({"RecordIndex": index, "Reason": refusal})
-                elif stored and (
-                    point.version < stored[0] or (point.version == stored[0] and point.value != stored[1])
-                ):
-                    rejected.append({"RecordIndex": index, "Reason": _VERSION_REFUSED, "ExistingVersion": stored[0]})
-                else:
-                    accepted[point.series] = point
+            for point in points:
+                point.refusal = point.refusal or self._outside(point.time, properties) or _misfit(point, dimensions)
+                if not point.refusal:
                     dimensions.update((each.lower(), each) for each in point.dimensions)
             if missing := sorted({*dimensions.values()}.difference(there)):
                 self._add_columns(database, name, missing)
-            self._store(database, name, list(accepted.values()))
+            accepted, rejected = _settled(points, {})
+            try:
+                self._store(database, name, accepted)
+            except duckdb.ConstraintException:
+                # Some are there already. Most calls have none of those, so they are not looked for before.
+                accepted, rejected = _settled(points, self._known(database, name, accepted))
+                self._store(database, name, accepted, over=True)
         if rejected:
             raise _ServiceError(
                 "RejectedRecordsException",
@@ -378,15 +379,19 @@ class _Database:
         self._open_queries[token] = query
         return token
 
-    def _known(self, database: str, name: str, series: list[str]) -> dict[str, tuple[int, float]]:
+    def _known(self, database: str, name: str, points: "Sequence[_Point]") -> dict[uuid.UUID, tuple[int, float]]:
+        """Return version and value of those that are there."""
+        # Each by a parameter of its own: for those of one list the whole column would be read.
+        series = [point.series for point in points]
         found = self._connection.execute(
-            f"SELECT ts_series, ts_version, measure_value FROM {_internal(database, name)} WHERE ts_series IN "
-            "(SELECT unnest(?::VARCHAR[]))",
-            [series],
+            f"SELECT ts_series, ts_version, measure_value FROM {_internal(database, name)} "
+            f"WHERE ts_series IN ({', '.join('?' * len(series))})",
+            series,
         )
         return {row[0]: (row[1], row[2]) for row in found.fetchall()}
 
-    def _store(self, database: str, name: str, points: "list[_Point]") -> None:
+    def _store(self, database: str, name: str, points: "Sequence[_Point]", *, over: bool = False) -> None:
+        """Insert points, all or none; `over` those that are there."""
         if not points:
             return
         table = _internal(database, name)
@@ -400,12 +405,10 @@ class _Database:
             [point.value for point in points],
             *([point.dimensions.get(dimension) for point in points] for dimension in dimensions),
         ]
-        kinds = ["VARCHAR", "BIGINT", "TIMESTAMP", "VARCHAR", "DOUBLE", *["VARCHAR"] * len(dimensions)]
+        kinds = ["UUID", "BIGINT", "TIMESTAMP", "VARCHAR", "DOUBLE", *["VARCHAR"] * len(dimensions)]
         unnested = ", ".join(f"unnest(?::{kind}[])" for kind in kinds)
         self._connection.execute(
-            f"INSERT INTO {table} ({', '.join(columns)}) SELECT {unnested} "
-            "ON CONFLICT (ts_series) DO UPDATE SET ts_version = excluded.ts_version, "
-            "measure_value = excluded.measure_value",
+            f"INSERT INTO {table} ({', '.join(columns)}) SELECT {unnested}{_OVER if over else ''}",
             values,
         )
 
@@ -486,7 +489,7 @@ class _Point:
     __slots__ = ("dimensions", "measure", "refusal", "series", "time", "value", "version")
 
     def __init__(self) -> None:
-        self.series = ""
+        self.series = NO_SERIES
         self.version = 1
         self.time = _EPOCH
         self.measure = ""
@@ -520,7 +523,7 @@ class _Point:
             nanoseconds = _nanoseconds(merged)
             point.time = _EPOCH + timedelta(microseconds=nanoseconds // 1000)
             point.value = float(merged["MeasureValue"])
-            point.series = json.dumps([nanoseconds, point.measure, sorted(point.dimensions.items())])
+            point.series = series_key(nanoseconds, point.measure, point.dimensions)
         return point
 
 
@@ -556,6 +559,32 @@ def _refusal(merged: Json, point: _Point) -> str | None:
 
 def _is_finite_number(text: str) -> bool:
     return _DOUBLE.fullmatch(text) is not None and math.isfinite(float(text))
+
+
+def _settled(
+    points: Sequence[_Point], known: Mapping[uuid.UUID, tuple[int, float]]
+) -> tuple[Sequence[_Point], Sequence[Json]]:
+    """Return which of a call's points are to be stored, and the others as they are told, in their order.
+
+    Parameters
+    ----------
+    points
+        Those of the call, each with its refusal where it has one.
+    known
+        Version and value of those that are stored.
+    """
+    accepted: dict[uuid.UUID, _Point] = {}
+    rejected: list[Json] = []
+    for index, point in enumerate(points):
+        existing = accepted.get(point.series)
+        stored = (existing.version, existing.value) if existing else known.get(point.series)
+        if point.refusal:
+            rejected.append({"RecordIndex": index, "Reason": point.refusal})
+        elif stored and (point.version < stored[0] or (point.version == stored[0] and point.value != stored[1])):
+            rejected.append({"RecordIndex": index, "Reason": _VERSION_REFUSED, "ExistingVersion": stored[0]})
+        else:
+            accepted[point.series] = point
+    return list(accepted.values()), rejected
 
 
 def _misfit(point: _Point, dimensions: Mapping[str, str]) -> str | None:
