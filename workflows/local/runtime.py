@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from logging import StreamHandler
 from pathlib import Path
@@ -49,6 +49,7 @@ from workflows.registry import (
 )
 
 if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
 
 _MACHINES: Final = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine"
@@ -238,16 +239,19 @@ class LocalRuntime:
         stack.enter_context(environment_variables(self.environment))
         stack.enter_context(_handler_log(self._data_dir / "logs" / "handlers.jsonl"))
         forget()
+        # First and last: ExtendDB takes most of a second to make tables, in which the rest is made.
+        tables = boto3.client("dynamodb")
+        new = _create_tables(tables)
         self._make_stores()
         if not self._reads:
             self._make_resources(queues)
+        _await_tables(tables, new)
         self._make_state_machine(engine, stack)
         # Entered last: nobody is answered from a world that is being closed.
         self.announcement = stack.enter_context(self._shared(dynamodb.endpoint, timestream.endpoint)).announcement
 
     def _make_stores(self) -> None:
-        """Make the tables and the time series; what was kept is kept."""
-        _make_tables()
+        """Make the time series, which is kept where it was there, and what reads and writes each store."""
         _make_time_series()
         self.result_store = result_store(ResultStoreSettings.from_env())
         self.books = book_store(BooksSettings.from_env())
@@ -329,16 +333,20 @@ class LocalRuntime:
         )
 
 
-def _make_tables() -> None:
-    """Make the tables that are not there yet, all at once: ExtendDB takes a second for each."""
-    dynamodb = boto3.client("dynamodb")
-    there = dynamodb.list_tables()["TableNames"]
+def _create_tables(dynamodb: "DynamoDBClient") -> Collection[str]:
+    """Begin to make the tables that are not there yet; return their names."""
     schemas = {TABLE: RESULT_TABLE, ENTITIES: ENTITY_TABLE, CACHE: CACHE_TABLE}
-    for name in schemas.keys() - set(there):
+    new = schemas.keys() - set(dynamodb.list_tables()["TableNames"])
+    for name in new:
         dynamodb.create_table(TableName=name, **schemas[name])
-    for name in schemas:
+    return new
+
+
+def _await_tables(dynamodb: "DynamoDBClient", new: Collection[str]) -> None:
+    """Wait until new tables are there, and those that a process began to make which was killed then."""
+    for name in (TABLE, ENTITIES, CACHE):
         dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig=_NO_DELAY)
-    if CACHE not in there:
+    if CACHE in new:
         dynamodb.update_time_to_live(TableName=CACHE, TimeToLiveSpecification=CACHE_TIME_TO_LIVE)
 
 
