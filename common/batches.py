@@ -9,10 +9,11 @@ from typing import Any, BinaryIO, Self
 
 from common.errors import StoreError
 from common.json_text import compact_json
+from common.models.inputs import PortfolioInput
+from common.models.kinds import EntityType
 from common.models.limits import MAX_PORTFOLIOS_BYTES
 from common.models.manifests import FAILURE
-from common.models.request import EntityReference, PortfolioInput
-from common.models.results import EntityType
+from common.models.request import EntityReference
 from common.models.sources import SourceFormat
 from common.scratch import scratch_database, scratch_file
 from common.stores.ports import PayloadStore

@@ -9,9 +9,10 @@ from typing import NamedTuple
 from common.access import Buckets, Scope
 from common.errors import Fault
 from common.models.books import BookEntityType, Entity, EntityKey
-from common.models.request import BenchmarkInput, CalculationRequest, PortfolioInput
+from common.models.inputs import BenchmarkInput, PortfolioInput
+from common.models.request import CalculationRequest
 from common.models.sources import Source
-from common.stores.ports import Books
+from common.stores.ports import EntityStore
 
 
 class Place(NamedTuple):
@@ -89,7 +90,7 @@ def benchmark_named(benchmark: BenchmarkInput | None) -> list[Place]:
 
 
 def look_up(
-    places: Sequence[Place], books: Books, allowed: Callable[[Entity], bool]
+    places: Sequence[Place], books: EntityStore, allowed: Callable[[Entity], bool]
 ) -> tuple[list[Entity], list[Fault]]:
     """Return the entities at `places`, and a fault for each that is not there.
 

@@ -12,18 +12,23 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter
 
+# What `series` imports with the first columns, here at the start: a snapshot of the function has it then.
+import common.models.columns  # noqa: F401 - as above
 from common.access import Scope
 from common.cache import CalculationCache, code_version, fingerprint
-from common.calculations import Flows, FlowTiming, PeriodPerformance, Valuations, calculate_performance
+from common.calculations.performance import PeriodPerformance, calculate_performance
 from common.calculations.risk import RISK_METRICS
-from common.calculations.types import day_date
+from common.calculations.types import Flows, Valuations
+from common.calculations.words import FlowTiming, day_date
 from common.config import BooksSettings, CacheSettings, PayloadSettings
 from common.errors import InputNotFoundError, InvalidPortfolioError, StoreError, clip
+from common.models.arguments import conventions_of, periods_of
 from common.models.books import BookEntityType, EntityKey
 from common.models.fields import ahead_fault
+from common.models.inputs import PortfolioInput
 from common.models.limits import MAX_SERIES_BYTES
+from common.models.options import CalculationOptions
 from common.models.references import read_cash_flows, read_valuations
-from common.models.request import CalculationOptions, PortfolioInput
 from common.models.series import CashFlowColumns, ValuationColumns
 from common.observability import logger
 from common.stores.dynamodb_books import book_store
@@ -48,16 +53,21 @@ _own_metrics, _risk_metrics = attrgetter(*_OWN_METRICS), attrgetter(*RISK_METRIC
 
 CALCULATION_CODE = (
     "common.calculations",
+    "common.models.arguments",
     "common.models.books",
     "common.models.columns",
     "common.models.fields",
+    "common.models.inputs",
+    "common.models.kinds",
     "common.models.limits",
-    "common.models.request",
+    "common.models.options",
     "common.models.series",
     "common.stores.book_items",
     "common.stores.dynamodb_books",
+    "common.stores.dynamodb_entities",
     "common.stores.histories",
     "common.stores.portfolio_books",
+    "common.stores.series_arrays",
     "common.stores.series_chunks",
     "tasks.calculate_portfolio",
 )
@@ -263,8 +273,8 @@ def _calculated(
     performance = calculate_performance(
         history.valuations,
         history.flows,
-        options.periods(as_of),
-        options.conventions(history.flow_timing),
+        periods_of(options, as_of),
+        conventions_of(options, history.flow_timing),
         benchmark,
     )
     return {

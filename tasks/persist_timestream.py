@@ -1,7 +1,6 @@
 """PersistTimestream: the rows of an execution into the time series."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from common.config import PayloadSettings, TimeSeriesSettings
@@ -47,13 +46,13 @@ def persist_timestream(
         return {"status": "DISABLED", "written": 0, "superseded": 0, "rejected": 0, "rejections": []}
     report = time_series.write(rows_of(event["entities"], payloads), Run.model_validate(event["run"]))
     for rejected in report.rejected:
-        logger().warning("RejectedRecord", extra={**event["run"], **asdict(rejected)})
+        logger().warning("RejectedRecord", extra={**event["run"], **rejected._asdict()})
     return {
         "status": "PARTIAL" if report.rejected else "SUCCEEDED",
         "written": report.written,
         "superseded": report.superseded,
         "rejected": len(report.rejected),
-        "rejections": [asdict(rejected) for rejected in report.rejected[:_REJECTIONS_TOLD]],
+        "rejections": [rejected._asdict() for rejected in report.rejected[:_REJECTIONS_TOLD]],
     }
 
 

@@ -13,14 +13,15 @@ from common.errors import Fault, InputNotFoundError, InvalidRequestError
 from common.json_text import compact_json
 from common.models.books import BookEntityType, EntityKey
 from common.models.fleet import FleetRequest
+from common.models.inputs import PortfolioInput
 from common.models.manifests import ManifestEntry, RefusedEntry, duplicate, read_manifest
-from common.models.request import EntityReference, PortfolioInput
+from common.models.request import EntityReference
 from common.models.rows import UnreadableFileError
 from common.models.sources import Source, SourceFormat
 from common.observability import logger
 from common.ownership import FileReference, Place, benchmark_files, benchmark_named, files_of, look_up, unreadable
-from common.stores.dynamodb_books import book_store
-from common.stores.ports import Books, PayloadStore
+from common.stores.dynamodb_entities import entity_store
+from common.stores.ports import EntityStore, PayloadStore
 from common.stores.s3 import payload_store
 
 JsonObject = dict[str, Any]
@@ -34,7 +35,7 @@ def plan_batches(
     document: object,
     execution_name: str,
     payloads: PayloadStore,
-    books: Books,
+    books: EntityStore,
     buckets: Buckets,
     *,
     open_manifest: OpenManifest,
@@ -102,7 +103,7 @@ def handler(
     context: object,
     *,
     payloads: PayloadStore | None = None,
-    books: Books | None = None,
+    books: EntityStore | None = None,
     buckets: Buckets | None = None,
 ) -> JsonObject:
     """Run `plan_batches` as a Lambda function on `{request, execution}`."""
@@ -113,7 +114,7 @@ def handler(
         event["request"],
         name,
         store,
-        books or book_store(BooksSettings.from_env()),
+        books or entity_store(BooksSettings.from_env()),
         buckets or Buckets.from_env(),
         open_manifest=_open_anywhere(store) if settings.local_files else store.open_uri,
         local_files=settings.local_files,
@@ -163,7 +164,7 @@ def _plan_manifest(file: BinaryIO, manifest: Source, planner: "_Planner") -> Non
         raise InvalidRequestError([Fault("$.manifest", f"{manifest.source}: there is nothing in it")])
 
 
-def _plan_books(request: FleetRequest, books: Books, planner: "_Planner") -> None:
+def _plan_books(request: FleetRequest, books: EntityStore, planner: "_Planner") -> None:
     """Plan everything in the books, or of one client, in the order of the ids: whoever plans it again does the same."""
     for entity_type in request.types_of_the_books:
         kind = BookEntityType(entity_type)
@@ -178,7 +179,7 @@ def _plan_books(request: FleetRequest, books: Books, planner: "_Planner") -> Non
 
 
 def _benchmark(
-    request: FleetRequest, scope: Scope, books: Books, payloads: PayloadStore, buckets: Buckets
+    request: FleetRequest, scope: Scope, books: EntityStore, payloads: PayloadStore, buckets: Buckets
 ) -> JsonObject:
     """Return the benchmark as every batch names it: its levels are put on S3 once."""
     if request.benchmark is None:
@@ -200,7 +201,7 @@ class _Planner:
     """Hands the entries of a manifest on to the batches, those refused that are no portfolio of whoever asks."""
 
     def __init__(
-        self, batches: "BatchWriter", scope: Scope, books: Books, buckets: Buckets, request: FleetRequest
+        self, batches: "BatchWriter", scope: Scope, books: EntityStore, buckets: Buckets, request: FleetRequest
     ) -> None:
         self.batches = batches
         self._scope, self._books, self._buckets, self._request = scope, books, buckets, request

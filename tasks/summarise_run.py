@@ -12,9 +12,9 @@ import ijson
 from common.config import PayloadSettings
 from common.errors import clip, message_of
 from common.json_text import compact_json
+from common.models.kinds import EntityType
 from common.models.limits import MAX_PORTFOLIOS_BYTES
 from common.models.manifests import FAILURE
-from common.models.results import EntityType
 from common.observability import logger
 from common.scratch import scratch_file
 from common.stores.ports import PayloadStore

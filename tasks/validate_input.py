@@ -10,16 +10,17 @@ from common.access import Buckets, Scope
 from common.config import BooksSettings, PayloadSettings
 from common.errors import Fault, InputNotFoundError, InvalidPortfolioError, InvalidRequestError
 from common.models.books import BookEntityType
+from common.models.inputs import PortfolioInput
+from common.models.kinds import EntityType
 from common.models.limits import MAX_PORTFOLIOS, MAX_PORTFOLIOS_BYTES, MAX_SERIES_BYTES, STATE_BUDGET_BYTES
 from common.models.references import read_portfolios, read_valuations
-from common.models.request import CalculationRequest, EntityReference, PortfolioInput, parse_portfolios
-from common.models.results import EntityType
+from common.models.request import CalculationRequest, EntityReference, parse_portfolios
 from common.models.series import ValuationColumns
 from common.models.sources import Source
 from common.observability import logger
 from common.ownership import benchmark_named, files, files_of, look_up, named, portfolios_named, unreadable
-from common.stores.dynamodb_books import book_store
-from common.stores.ports import Books, PayloadStore
+from common.stores.dynamodb_entities import entity_store
+from common.stores.ports import EntityStore, PayloadStore
 from common.stores.s3 import payload_store
 
 # The benchmark stands in the input of every iteration and so in the history as often: only a small one travels there.
@@ -27,7 +28,7 @@ INLINE_BENCHMARK_BYTES = 2_048
 
 
 def validate_input(
-    document: object, execution_name: str, payloads: PayloadStore, books: Books, buckets: Buckets
+    document: object, execution_name: str, payloads: PayloadStore, books: EntityStore, buckets: Buckets
 ) -> dict[str, Any]:
     """Validate a request and lay out the work.
 
@@ -80,7 +81,7 @@ def handler(
     context: object,
     *,
     payloads: PayloadStore | None = None,
-    books: Books | None = None,
+    books: EntityStore | None = None,
     buckets: Buckets | None = None,
 ) -> dict[str, Any]:
     """Run `validate_input` as a Lambda function on `{request, execution}`."""
@@ -89,7 +90,7 @@ def handler(
         event["request"],
         execution["name"],
         payloads or payload_store(PayloadSettings.from_env()),
-        books or book_store(BooksSettings.from_env()),
+        books or entity_store(BooksSettings.from_env()),
         buckets or Buckets.from_env(),
     )
     logger().info(
@@ -109,7 +110,7 @@ def _refuse(faults: Sequence[Fault]) -> None:
 
 
 def _portfolios(
-    request: CalculationRequest, scope: Scope, payloads: PayloadStore, books: Books, buckets: Buckets
+    request: CalculationRequest, scope: Scope, payloads: PayloadStore, books: EntityStore, buckets: Buckets
 ) -> list[PortfolioInput]:
     """Return the portfolios that come with their data."""
     path, portfolios = "$.portfolios", request.portfolios
@@ -132,7 +133,7 @@ def _portfolios(
     return portfolios
 
 
-def _entities(request: CalculationRequest, books: Books) -> list[EntityReference]:
+def _entities(request: CalculationRequest, books: EntityStore) -> list[EntityReference]:
     """Return the entities whose data are in the books."""
     references = request.references()
     if references is None:
@@ -154,7 +155,7 @@ def _entities(request: CalculationRequest, books: Books) -> list[EntityReference
 
 
 def _benchmark(
-    request: CalculationRequest, scope: Scope, payloads: PayloadStore, books: Books
+    request: CalculationRequest, scope: Scope, payloads: PayloadStore, books: EntityStore
 ) -> dict[str, Any] | None:
     """Read the benchmark once for all portfolios; a large one travels by its key, one of the books by its id."""
     benchmark = request.benchmark

@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl
 
 from common.access import Buckets
 from common.models.books import BookEntityType, Entity
-from common.models.results import EntityType, Run
+from common.models.kinds import EntityType
+from common.models.results import Run
 from common.stores.memory import InMemoryPayloadStore, InMemoryResultStore
 from common.stores.memory_books import InMemoryBooks
 from tests.contract.rows import EARLY, period, row

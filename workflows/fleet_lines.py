@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from common.models.kinds import EntityType
 from common.models.manifests import FAILURE
-from common.models.results import EntityType
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from typing import Any, BinaryIO, NamedTuple
 from common.access import staged_prefix
 from common.errors import Fault, InvalidRequestError, too_large
 from common.json_text import canonical_json
-from common.models.fleet import FleetRequest
 from common.models.limits import MAX_PORTFOLIOS_BYTES, MAX_SERIES_BYTES, STATE_BUDGET_BYTES
 from common.models.request import CalculationRequest
 from common.models.sources import LOCAL_SOURCES, Source, SourceFormat
@@ -91,6 +90,9 @@ def check_fleet(document: object, base: Path) -> JsonObject:
     InvalidRequestError
         With every fault of the request, or every file that cannot be read.
     """
+    # The API stages calculations alone, and should not wait for it.
+    from common.models.fleet import FleetRequest  # noqa: PLC0415 - as above
+
     request = FleetRequest.parse(document, local_sources=True)
     checked: JsonObject = request.model_dump(mode="json", exclude_none=True)
     faults = []

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.calculations.bookkeeping import LedgerError, without_rounding
-from common.calculations.types import Caution, DayArray, FloatArray, Flows, PriceHistory, Valuations
+from common.calculations.types import DayArray, FloatArray, Flows, PriceHistory, Valuations
+from common.calculations.words import Caution
 
 History = tuple[Valuations, Flows]
 

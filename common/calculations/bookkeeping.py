@@ -13,7 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from common.calculations.types import DayArray, FloatArray, TransactionType, day_date
+from common.calculations.types import DayArray, FloatArray
+from common.calculations.words import TransactionType, day_date
 
 # Sums of amounts of 34 digits and products of two dozen splits of as many come out exact. Digits cost nothing until
 # they are used.

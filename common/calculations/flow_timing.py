@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.calculations.sub_periods import LARGE_FLOW_SHARE, daily_growth
-from common.calculations.types import DayArray, FloatArray, Flows, FlowTiming, Valuations, highest, lowest
+from common.calculations.types import DayArray, FloatArray, Flows, Valuations, highest, lowest
+from common.calculations.words import FlowTiming
 
 
 def flow_timing_suspect_days(valuations: Valuations, flows: Flows, timing: FlowTiming) -> list[int]:

@@ -11,16 +11,8 @@ from common.calculations.flow_timing import flow_timing_suspect_days
 from common.calculations.periods import Period, infer_periods_per_year, month_end_positions
 from common.calculations.returns import TimeWeightedReturn, link
 from common.calculations.sub_periods import SubPeriods, daily_sub_periods, dietz_sub_periods, outside_valuations
-from common.calculations.types import (
-    Caution,
-    DayArray,
-    FloatArray,
-    Flows,
-    FlowTiming,
-    Reason,
-    Valuations,
-    day_number,
-)
+from common.calculations.types import DayArray, FloatArray, Flows, Valuations
+from common.calculations.words import Caution, FlowTiming, Reason, day_number
 
 STALE_BENCHMARK_DAYS = 7
 

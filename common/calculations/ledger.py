@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.calculations.bookkeeping import Book, Holdings, LedgerEntry, LedgerError, Steps, raise_any, without_rounding
-from common.calculations.types import Caution, DayArray, FloatArray, Flows, PriceHistory, Valuations, day_date
+from common.calculations.types import DayArray, FloatArray, Flows, PriceHistory, Valuations
+from common.calculations.words import Caution, day_date
 
 # Quoted on this day: never. It lies before every date there is.
 _NEVER = -(10**9)

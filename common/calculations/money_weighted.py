@@ -16,15 +16,8 @@ from numpy.typing import NDArray
 
 from common.calculations.real_roots import Equation
 from common.calculations.sole_root import FEW, sole_root, sole_root_of_few
-from common.calculations.types import (
-    DayArray,
-    FloatArray,
-    Money,
-    Reason,
-    Undefinable,
-    ascends,
-    day_number,
-)
+from common.calculations.types import DayArray, FloatArray, ascends
+from common.calculations.words import Money, Reason, Undefinable, day_number
 
 DEFAULT_MAX_ITERATIONS = 100
 DEFAULT_TOLERANCE = 1e-12

@@ -12,7 +12,8 @@ from common.calculations.money_weighted import MoneyWeightedReturn
 from common.calculations.periods import Period, is_irregular
 from common.calculations.risk import RiskMetrics
 from common.calculations.stretches import Stretch, money_weighted, risks, stretches_of
-from common.calculations.types import Caution, Flows, Reason, Undefinable, Valuations, day_date, day_number
+from common.calculations.types import Flows, Valuations
+from common.calculations.words import Caution, Reason, Undefinable, day_date, day_number
 
 STALE_VALUATION_DAYS = 31
 

@@ -3,13 +3,13 @@
 import calendar
 from dataclasses import dataclass
 from datetime import date, timedelta
-from enum import StrEnum
 from math import log
 from typing import Self
 
 import numpy as np
 
-from common.calculations.types import DayArray, day_date
+from common.calculations.types import DayArray
+from common.calculations.words import StandardPeriod, day_date
 
 DAYS_PER_YEAR = 365.0
 LEAST_DAYS_OF_A_YEAR = DAYS_PER_YEAR - 7.0
@@ -21,19 +21,6 @@ TELLING_RETURNS = 12
 MOST_IRREGULAR = 1.5
 """More than lies between the 252 business days and the 365 days of a year."""
 _SPACINGS = (252, 104, 52, 26, 12, 4, 2, 1)
-
-
-class StandardPeriod(StrEnum):
-    """The periods reports are made for, each ending on the as-of date."""
-
-    MTD = "MTD"
-    QTD = "QTD"
-    YTD = "YTD"
-    ONE_YEAR = "1Y"
-    THREE_YEARS = "3Y"
-    FIVE_YEARS = "5Y"
-    TEN_YEARS = "10Y"
-    ITD = "ITD"
 
 
 _YEARS = {

@@ -14,19 +14,8 @@ import numpy as np
 from common.calculations.flow_timing import flow_timing_suspect_days
 from common.calculations.periods import DAYS_PER_YEAR
 from common.calculations.sub_periods import SubPeriods, daily_sub_periods, dietz_sub_periods, outside_valuations
-from common.calculations.types import (
-    Caution,
-    DayArray,
-    FloatArray,
-    Flows,
-    FlowTiming,
-    Money,
-    Reason,
-    Undefinable,
-    Valuations,
-    day_date,
-    day_number,
-)
+from common.calculations.types import DayArray, FloatArray, Flows, Valuations
+from common.calculations.words import Caution, FlowTiming, Money, Reason, Undefinable, day_date, day_number
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from common.calculations.moments import Drawdown, JointMoments, Moments, Series
-from common.calculations.types import FloatArray, Reason, finite_series
+from common.calculations.types import FloatArray, finite_series
+from common.calculations.words import Reason
 
 VAR_CONFIDENCE = 0.95
 TAIL_SHARE = 1.0 - VAR_CONFIDENCE

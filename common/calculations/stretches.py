@@ -14,7 +14,8 @@ from common.calculations.periods import LEAST_DAYS_OF_A_YEAR, Period
 from common.calculations.returns import annualize_whole_year
 from common.calculations.risk import TAIL_SHARE, Basis, RiskMetrics, risk_metrics
 from common.calculations.sole_root import FEW
-from common.calculations.types import DayArray, FloatArray, Flows, Reason, Undefinable, finite_series
+from common.calculations.types import DayArray, FloatArray, Flows, finite_series
+from common.calculations.words import Reason, Undefinable
 
 FEW_RATES = 16
 """Below so many rates, those of the periods of one portfolio among them, each is solved by itself, which is faster."""

@@ -9,7 +9,8 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from common.calculations.types import DayArray, FloatArray, Flows, FlowTiming, Valuations, highest, lowest
+from common.calculations.types import DayArray, FloatArray, Flows, Valuations, highest, lowest
+from common.calculations.words import FlowTiming
 
 LARGE_FLOW_SHARE = 0.10
 # Below this share of the amounts that made it, a difference of amounts is rounding, not money.

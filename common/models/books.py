@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from common.calculations import FlowTiming, TransactionType
+from common.calculations.words import FlowTiming, TransactionType
 from common.models.fields import IsoDate, StrictModel, is_plain_number
 from common.models.identifiers import ClientIdentifier, Currency, Identifier
 from common.models.limits import MAX_AMOUNT, MAX_QUANTITY_DIGITS

@@ -1,10 +1,11 @@
 """Columns of dates and of numbers, read whole: a request has thousands of each, nearly always without a fault.
 
-Both functions answer None where anything in a column is not of the plainest form. It may be right all the same, as a
-number in a text is; whoever asks looks at the items one by one then, and can tell what is wrong with which.
+`read_days` and `read_numbers` answer None where anything in one is not of the plainest form. It may be right all the
+same, as a number in a text is; whoever asks looks at the items one by one then, and can tell what is wrong with which.
 """
 
 from collections.abc import Sequence
+from datetime import date
 from operator import countOf
 from typing import Any, Final
 
@@ -96,3 +97,13 @@ def read_numbers(values: Sequence[Any]) -> FloatArray | None:
     except OverflowError:
         return None
     return numbers if numbers.min() >= -MAX_AMOUNT and numbers.max() <= MAX_AMOUNT else None
+
+
+def one_stands_twice(days: DayArray) -> bool:
+    """Return whether some day is there more than once."""
+    return not bool((days[1:] > days[:-1]).all()) and np.unique(days).size < days.size
+
+
+def arrays(dates: Sequence[date], numbers: Sequence[float]) -> tuple[DayArray, FloatArray]:
+    """Return dates as days since 1970-01-01, and numbers, where they were read item by item."""
+    return np.array(dates, dtype="datetime64[D]").astype(np.int64), np.array(numbers, dtype=np.float64)

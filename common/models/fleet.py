@@ -6,6 +6,8 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from common.models.identifiers import ClientIdentifier
+from common.models.inputs import BenchmarkInput
+from common.models.kinds import EntityType
 from common.models.limits import (
     DEFAULT_BATCH_CONCURRENCY,
     DEFAULT_BATCH_SIZE,
@@ -15,8 +17,7 @@ from common.models.limits import (
     MAX_CONCURRENT_BATCHES,
     MAX_PORTFOLIOS,
 )
-from common.models.request import BenchmarkInput, CalculationOptions
-from common.models.results import EntityType
+from common.models.options import CalculationOptions
 from common.models.sources import Source
 
 JsonObject = dict[str, Any]

@@ -9,9 +9,10 @@ from typing import Any, BinaryIO, Final, NamedTuple
 from pydantic import ValidationError
 
 from common.models.faults import faults
+from common.models.inputs import PortfolioInput
+from common.models.kinds import EntityType
 from common.models.limits import MAX_MANIFEST_LINE_BYTES, MAX_VALUATIONS
-from common.models.request import EntityReference, PortfolioInput
-from common.models.results import EntityType
+from common.models.request import EntityReference
 from common.models.rows import (
     Malformed,
     Numbered,

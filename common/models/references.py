@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
-from common.calculations import Flows, Valuations
+from common.calculations.types import Flows, Valuations
 from common.errors import InvalidPortfolioError
 from common.models.faults import faults
 from common.models.fields import parse_amount, parse_date

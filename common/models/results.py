@@ -1,26 +1,11 @@
 """What a calculation returns and the stores keep."""
 
 from datetime import date, datetime
-from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from common.calculations import FlowTiming
-
-
-class EntityType(StrEnum):
-    """What has a performance."""
-
-    PORTFOLIO = "portfolio"
-    ACCOUNT = "account"
-    SECURITY = "security"
-
-
-class CalculationMethod(StrEnum):
-    """How a time-weighted return is made."""
-
-    DAILY = "daily"
-    MODIFIED_DIETZ = "modified_dietz"
+from common.calculations.words import FlowTiming
+from common.models.kinds import CalculationMethod, EntityType
 
 
 class Run(BaseModel):

@@ -1,10 +1,13 @@
-"""Dated series as they stand in a request: as points, as columns, or as a reference to a file of them."""
+"""Dated series as they stand in a request: as points, as columns, or as a reference to a file of them.
+
+numpy comes with the first series that is read: a request may name its entities by their ids alone, and who admits such
+requests should not wait for it. So what needs arrays is imported where they are made.
+"""
 
 from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-import numpy as np
 from pydantic import (
     Discriminator,
     Field,
@@ -16,12 +19,12 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from common.calculations import Flows, Valuations
-from common.calculations.types import DayArray, FloatArray
-from common.models.columns import read_days, read_numbers
 from common.models.fields import Amount, IsoDate, StrictModel
 from common.models.limits import MAX_CASH_FLOWS, MAX_VALUATIONS
 from common.models.sources import Source
+
+if TYPE_CHECKING:
+    from common.calculations.types import DayArray, FloatArray, Flows, Valuations
 
 
 class _Written:
@@ -78,20 +81,23 @@ class _Columns:
     _most: ClassVar[int]
     _day_once: ClassVar[bool]
 
-    def __init__(self, days: DayArray, numbers: FloatArray) -> None:
+    def __init__(self, days: "DayArray", numbers: "FloatArray") -> None:
         self._days = days
         self._numbers = numbers
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, type(self)):
             return NotImplemented
-        return np.array_equal(self._days, other._days) and np.array_equal(self._numbers, other._numbers)
+        return self._as_lists() == other._as_lists()
 
     def __hash__(self) -> int:
         return hash(self._days.tobytes())  # not of the numbers: 0.0 and -0.0 are equal
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(<{self._days.size}>)"
+
+    def _as_lists(self) -> tuple[list[int], list[float]]:
+        return self._days.tolist(), self._numbers.tolist()
 
     @property
     def dates(self) -> list[date]:
@@ -101,8 +107,7 @@ class _Columns:
 
     def dump(self) -> dict[str, Any]:
         """Return them as JSON has them."""
-        dates = np.datetime_as_string(self._days.astype("datetime64[D]")).tolist()
-        return {"dates": dates, self._column: self._numbers.tolist()}
+        return {"dates": self._days.astype("datetime64[D]").astype(str).tolist(), self._column: self._numbers.tolist()}
 
     @classmethod
     def _read(cls, dates: object, numbers: object) -> Self | None:
@@ -111,8 +116,10 @@ class _Columns:
             return None
         if not cls._fewest <= len(dates) <= cls._most:
             return None
+        from common.models.columns import one_stands_twice, read_days, read_numbers  # noqa: PLC0415 - as the module says
+
         days, read = read_days(dates), read_numbers(numbers)
-        if days is None or read is None or (cls._day_once and _one_stands_twice(days)):
+        if days is None or read is None or (cls._day_once and one_stands_twice(days)):
             return None
         return cls(days, read)
 
@@ -145,7 +152,9 @@ class _Columns:
 
     @classmethod
     def _of_lists(cls, dates: list[date], numbers: list[float]) -> Self:
-        return cls(np.array(dates, dtype="datetime64[D]").astype(np.int64), np.array(numbers, dtype=np.float64))
+        from common.models.columns import arrays  # noqa: PLC0415 - as the module says
+
+        return cls(*arrays(dates, numbers))
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -180,11 +189,13 @@ class ValuationColumns(_Columns):
         found: list[float] = self._numbers.tolist()
         return found
 
-    def valuations(self) -> Valuations:
+    def valuations(self) -> "Valuations":
         """Return them in the order of their days, for the calculations."""
+        from common.calculations.types import Valuations  # noqa: PLC0415 - as the module says
+
         days, values = self._days, self._numbers
         if not bool((days[1:] > days[:-1]).all()):
-            order = np.argsort(days, kind="stable")
+            order = days.argsort(kind="stable")
             days, values = days[order], values[order]
         return Valuations.from_arrays(days, values)
 
@@ -210,7 +221,7 @@ class CashFlowColumns(_Columns):
     @classmethod
     def none(cls) -> Self:
         """Return no flows."""
-        return cls(np.empty(0, dtype=np.int64), np.empty(0))
+        return cls._of_lists([], [])
 
     @property
     def amounts(self) -> list[float]:
@@ -218,8 +229,10 @@ class CashFlowColumns(_Columns):
         found: list[float] = self._numbers.tolist()
         return found
 
-    def flows(self) -> Flows:
+    def flows(self) -> "Flows":
         """Return them in the order of their days, for the calculations."""
+        from common.calculations.types import Flows  # noqa: PLC0415 - as the module says
+
         return Flows.from_arrays(self._days, self._numbers)
 
 
@@ -233,10 +246,6 @@ def _shape(value: object) -> str:
     if isinstance(value, Source) or (isinstance(value, Mapping) and "source" in value):
         return _SOURCE
     return _COLUMNS
-
-
-def _one_stands_twice(days: DayArray) -> bool:
-    return not bool((days[1:] > days[:-1]).all()) and np.unique(days).size < days.size
 
 
 def _refuse_duplicates(dates: list[date]) -> None:

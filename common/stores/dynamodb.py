@@ -12,7 +12,8 @@ from botocore.exceptions import ClientError
 
 from common.config import ResultStoreSettings
 from common.errors import TransientError
-from common.models.results import EntityType, ResultRow, Run
+from common.models.kinds import EntityType
+from common.models.results import ResultRow, Run
 from common.stores.botocore_errors import typed_errors
 from common.stores.clients import Patience, aws_client
 from common.stores.dynamodb_items import (

@@ -2,28 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from common.access import Scope
 from common.cache import CalculationCache
-from common.calculations import (
-    Caution,
-    Flows,
-    FlowTiming,
-    LedgerError,
-    LedgerHistory,
-    PriceHistory,
-    Valuations,
-    exclude_flows,
-    include_flows,
-    security_history,
-    sum_histories,
-    value_ledger,
-)
-from common.calculations.types import day_date, day_number
+from common.calculations.aggregation import exclude_flows, include_flows, security_history, sum_histories
+from common.calculations.bookkeeping import LedgerError
+from common.calculations.ledger import LedgerHistory, value_ledger
+from common.calculations.types import Flows, PriceHistory, Valuations
+from common.calculations.words import Caution, FlowTiming, day_date, day_number
 from common.errors import InputNotFoundError, InvalidPortfolioError
 from common.models.books import BookEntityType, EntityKey, StoredEntity
 from common.stores.portfolio_books import beginning, begun_by, known_by, ledger_entry, valued_history
@@ -43,8 +32,7 @@ Item = TypeVar("Item")
 Found = TypeVar("Found")
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(NamedTuple):
     """What an entity was worth and what went in and out.
 
     Attributes
@@ -61,8 +49,7 @@ class History:
     warnings: tuple[Caution, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Dependencies:
+class Dependencies(NamedTuple):
     """Everything in the books that an entity's history is made of, at the revisions it has now.
 
     Attributes
@@ -90,8 +77,7 @@ class Dependencies:
         return [[*each.entity.key, each.revision] for each in found]
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """Units of one security, at its last price; one from before a split is divided by it."""
 
     security_id: str
@@ -101,8 +87,7 @@ class Position:
     value: float
 
 
-@dataclass(frozen=True, slots=True)
-class Positions:
+class Positions(NamedTuple):
     """What is held at the close of a day.
 
     Attributes

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import numpy as np
 
-from common.calculations import PriceHistory, Valuations
-from common.calculations.types import day_number
+from common.calculations.types import PriceHistory, Valuations
+from common.calculations.words import day_number
 from common.errors import StoreError
 from common.models.books import (
     SERIES_OF,

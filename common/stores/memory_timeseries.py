@@ -5,7 +5,8 @@ from datetime import date
 from threading import Lock
 from typing import NamedTuple
 
-from common.models.results import CalculationMethod, EntityType, ResultRow, Run
+from common.models.kinds import CalculationMethod, EntityType
+from common.models.results import ResultRow, Run
 from common.stores.ports import RejectedRecord, TimeSeriesReport
 from common.stores.timestream import measurements
 

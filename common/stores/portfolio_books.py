@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence, Set
 
-from common.calculations import Flows, LedgerEntry, TransactionType, Valuations
-from common.calculations.types import day_date, day_number
+from common.calculations.bookkeeping import LedgerEntry
+from common.calculations.types import Flows, Valuations
+from common.calculations.words import TransactionType, day_date, day_number
 from common.errors import InvalidPortfolioError
 from common.models.books import Transaction
 from common.stores.ports import PortfolioBook

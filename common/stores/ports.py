@@ -1,13 +1,15 @@
 """What the tasks ask of a store. One contract suite, `tests/contract/`, runs over every adapter."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
-from common.calculations import PriceHistory, Valuations
 from common.models.books import BookEntityType, DayValue, Entity, EntityKey, Mark, SeriesKind, StoredEntity, Transaction
-from common.models.results import EntityType, ResultRow, Run
+from common.models.kinds import EntityType
+
+if TYPE_CHECKING:
+    from common.calculations.types import PriceHistory, Valuations
+    from common.models.results import ResultRow, Run
 
 JsonObject = dict[str, Any]
 
@@ -27,8 +29,7 @@ class RefusedRow(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class WriteReport:
+class WriteReport(NamedTuple):
     """What became of the rows handed to a `ResultStore`."""
 
     written: int
@@ -37,8 +38,7 @@ class WriteReport:
     refused: Sequence[RefusedRow] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RejectedRecord:
+class RejectedRecord(NamedTuple):
     """One record a time-series store would not take."""
 
     entity_id: str
@@ -47,13 +47,12 @@ class RejectedRecord:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class TimeSeriesReport:
+class TimeSeriesReport(NamedTuple):
     """What became of the records made from the rows handed to a `TimeSeriesStore`."""
 
     written: int
     superseded: int = 0
-    rejected: Sequence[RejectedRecord] = field(default_factory=tuple)
+    rejected: Sequence[RejectedRecord] = ()
 
 
 class ResultStore(Protocol):
@@ -71,7 +70,7 @@ class ResultStore(Protocol):
         The store refuses all of this for good.
     """
 
-    def write(self, rows: Sequence[ResultRow], run: Run) -> WriteReport:
+    def write(self, rows: "Sequence[ResultRow]", run: "Run") -> WriteReport:
         """Write `rows`, merging with what is there; those refused for themselves are told one by one."""
 
     def read_many(self, keys: Sequence[ResultKey]) -> dict[ResultKey, JsonObject]:
@@ -97,7 +96,7 @@ class TimeSeriesStore(Protocol):
         The store refuses this for good.
     """
 
-    def write(self, rows: Sequence[ResultRow], run: Run) -> TimeSeriesReport:
+    def write(self, rows: "Sequence[ResultRow]", run: "Run") -> TimeSeriesReport:
         """Write the records of `rows`; those refused are told one by one."""
 
 
@@ -150,8 +149,7 @@ class TimeSeriesReader(Protocol):
         """Run `sql`; return the column names and the rows."""
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesReport:
+class SeriesReport(NamedTuple):
     """What became of the days handed to `Books.write_series`."""
 
     added: int = 0
@@ -159,8 +157,7 @@ class SeriesReport:
     unchanged: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionReport:
+class TransactionReport(NamedTuple):
     """What became of the transactions handed to `Books.record`, by their ids."""
 
     added: Sequence[str] = ()
@@ -171,24 +168,8 @@ class TransactionReport:
     """Known already with another content, and not to be replaced: left as they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class PortfolioBook:
-    """What the books have of a portfolio: one read.
-
-    Attributes
-    ----------
-    transactions : sequence of Transaction
-        By trade date, then by id.
-    valuations : Valuations or None
-        None where it was never given any: it is valued by its transactions then.
-    """
-
-    transactions: Sequence[Transaction]
-    valuations: Valuations | None
-
-
-class Books(Protocol):
-    """Entities, transactions and daily series: the specification's entity table.
+class EntityStore(Protocol):
+    """Entities, and what is entered for them: transactions and daily series. The specification's entity table.
 
     Every write changes the `revision` of the entity it belongs to, in the same transaction as the data; writing what
     is there already changes nothing, the revision included.
@@ -238,9 +219,6 @@ class Books(Protocol):
             The portfolio is not in the books.
         """
 
-    def portfolio_book(self, portfolio_id: str) -> PortfolioBook:
-        """Return everything that was done with a portfolio and what it was worth; empty where there is nothing."""
-
     def write_series(self, kind: SeriesKind, entity_id: str, days: Sequence[DayValue]) -> SeriesReport:
         """Write days of a series; a day that is there gets the new value.
 
@@ -249,12 +227,6 @@ class Books(Protocol):
         StoreError
             The portfolio, security or benchmark is not in the books.
         """
-
-    def prices(self, security_id: str) -> PriceHistory:
-        """Return all prices of a security."""
-
-    def levels(self, benchmark_id: str) -> Valuations:
-        """Return all levels of a benchmark."""
 
     def marks(self) -> Iterator[Mark]:
         """Yield the portfolios whose results are out of date, in no order."""
@@ -267,6 +239,34 @@ class Books(Protocol):
 
     def clear_mark(self, mark: Mark) -> bool:
         """Remove a mark unless the portfolio was marked again since; return whether it is gone."""
+
+
+class PortfolioBook(NamedTuple):
+    """What the books have of a portfolio: one read.
+
+    Attributes
+    ----------
+    transactions : sequence of Transaction
+        By trade date, then by id.
+    valuations : Valuations or None
+        None where it was never given any: it is valued by its transactions then.
+    """
+
+    transactions: Sequence[Transaction]
+    valuations: "Valuations | None"
+
+
+class Books(EntityStore, Protocol):
+    """The whole of the books: what calculations read of them, too."""
+
+    def portfolio_book(self, portfolio_id: str) -> PortfolioBook:
+        """Return everything that was done with a portfolio and what it was worth; empty where there is nothing."""
+
+    def prices(self, security_id: str) -> "PriceHistory":
+        """Return all prices of a security."""
+
+    def levels(self, benchmark_id: str) -> "Valuations":
+        """Return all levels of a benchmark."""
 
 
 class ResultCache(Protocol):
@@ -293,8 +293,7 @@ class ResultCache(Protocol):
         """Return what is in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class CacheStatistics:
+class CacheStatistics(NamedTuple):
     """What is in a `ResultCache`."""
 
     entries: int

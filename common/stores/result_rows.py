@@ -1,10 +1,11 @@
 """What a stored row of results looks like, whichever store keeps it."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
-from common.calculations import Reason
-from common.models.results import EntityType, PeriodResult, ResultRow, Run
+from common.calculations.words import Reason
+from common.json_text import timestamp
+from common.models.kinds import EntityType
+from common.models.results import PeriodResult, ResultRow, Run
 from common.stores.ports import JsonObject
 
 FIRST_PERIOD_METRICS = ("twr", "mwr", "volatility", "sharpe_ratio", "max_drawdown")
@@ -72,8 +73,3 @@ def _stored_period(period: PeriodResult, row: ResultRow, run: Run) -> JsonObject
         "asked": row.asked.model_dump(mode="json") if row.asked else None,
         "version": run.version,
     }
-
-
-def timestamp(moment: datetime) -> str:
-    """Return a moment as ISO 8601 in UTC, to the millisecond."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -10,13 +10,11 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 from pydantic_core import PydanticCustomError
 
-from common.calculations import PriceHistory, Valuations
-from common.calculations.types import DayArray, FloatArray, day_number
+from common.calculations.words import day_number
 from common.errors import StoreError
 from common.models.books import DayValue, SeriesKind, parse_decimal
 from common.stores.ports import SeriesReport
@@ -86,7 +84,7 @@ def total(reports: Iterable[SeriesReport]) -> SeriesReport:
 
 def encode(days: Mapping[date, DayValue]) -> bytes:
     """Return the days of one year, in order, as they are stored: every digit of every number."""
-    before = _day_before(next(iter(days)).year)
+    before = day_before(next(iter(days)).year)
     numbers = [day_number(day) for day in days]
     columns = {
         "gaps": _listed(after - earlier for earlier, after in zip([before, *numbers], numbers, strict=False)),
@@ -113,39 +111,7 @@ def decode(chunk: Chunk) -> Days:
     return days
 
 
-def valuations(chunks: Iterable[Chunk]) -> Valuations:
-    """Return the days and values of chunks in order of their years."""
-    days, values, _ = _columns(chunks)
-    return Valuations.from_arrays(days, values)
-
-
-def price_history(chunks: Iterable[Chunk]) -> PriceHistory:
-    """Return the days, prices, dividends and splits of chunks in order of their years."""
-    days, prices, years = _columns(chunks)
-    dividends, splits = np.zeros(days.size), np.ones(days.size)
-    first = 0
-    for year in years:
-        for name, column in (("dividends", dividends), ("splits", splits)):
-            for place, number in year.get(name, ()):
-                column[first + place] = number
-        first += len(year["values"])
-    return PriceHistory(days, prices, dividends, splits)
-
-
-def _columns(chunks: Iterable[Chunk]) -> tuple[DayArray, FloatArray, Sequence[Mapping[str, Any]]]:
-    """Return the days and values of all chunks, and the chunks as JSON."""
-    years: list[dict[str, Any]] = []
-    days: list[DayArray] = []
-    values: list[float] = []
-    for chunk in chunks:
-        columns = json.loads(zlib.decompress(chunk.data))
-        years.append(columns)
-        days.append(np.cumsum(np.asarray(columns["gaps"], dtype=np.int64)) + _day_before(chunk.year))
-        values += columns["values"]
-    return np.concatenate([np.empty(0, dtype=np.int64), *days]), np.asarray(values, dtype=np.float64), years
-
-
-def _day_before(year: int) -> int:
+def day_before(year: int) -> int:
     """Return the number of the day before a year's first."""
     return day_number(date(year, 1, 1)) - 1
 

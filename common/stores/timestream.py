@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 
 from common.config import TimeSeriesSettings
 from common.errors import StoreError
-from common.models.results import CalculationMethod, ResultRow, Run
+from common.models.kinds import CalculationMethod
+from common.models.results import ResultRow, Run
 from common.stores.botocore_errors import typed_errors
 from common.stores.clients import Patience, aws_client
 from common.stores.ports import RejectedRecord, TimeSeriesReport

@@ -27,7 +27,7 @@ from common.calculations import (
 )
 from common.calculations.returns import link
 from common.calculations.sub_periods import daily_sub_periods
-from common.calculations.types import day_number
+from common.calculations.words import day_number
 from common.models.books import Transaction
 from tests.benchmarks import market
 from tests.benchmarks.measure import Case, NotInstalledError

@@ -21,9 +21,10 @@ import numpy as np
 from rich.table import Table
 
 from common.calculations import Valuations
-from common.calculations.types import DayArray, FloatArray, day_number
+from common.calculations.types import DayArray, FloatArray
+from common.calculations.words import day_number
 from common.models.books import DayValue, SeriesKind
-from common.stores import series_chunks
+from common.stores import series_arrays, series_chunks
 from common.stores.book_items import ENTITY_TABLE, STAMP, STAMP_BITS, chunk_key, key, sort_key, stored_chunk
 from common.stores.dynamodb_items import Item
 from tests.benchmarks.dynamodb import local_client, make_table, metered
@@ -203,7 +204,7 @@ def _from_json(texts: Iterable[str | bytes]) -> Arrays:
 
 
 def _from_gaps(items: Iterable[Item]) -> Arrays:
-    found = series_chunks.valuations(map(stored_chunk, items))
+    found = series_arrays.valuations(map(stored_chunk, items))
     return found.days, found.values
 
 

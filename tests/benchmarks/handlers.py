@@ -15,8 +15,10 @@ import orjson
 from rich.table import Table
 
 from common.calculations import FlowTiming, StandardPeriod, calculate_performance
-from common.calculations.types import day_date
-from common.models.request import CalculationOptions, PortfolioInput
+from common.calculations.words import day_date
+from common.models.arguments import conventions_of, periods_of
+from common.models.inputs import PortfolioInput
+from common.models.options import CalculationOptions
 from common.models.series import CashFlowColumns, ValuationColumns
 from common.observability import logger
 from common.stores.memory import InMemoryPayloadStore
@@ -151,8 +153,8 @@ def _steps(body: bytes) -> dict[str, Work]:
     assert isinstance(read.valuations, ValuationColumns)
     assert isinstance(read.cash_flows, CashFlowColumns)
     valuations, flows = read.valuations.valuations(), read.cash_flows.flows()
-    periods = options.periods(day_date(int(valuations.days[-1])))
-    conventions = options.conventions(FlowTiming.AFTER_CLOSE)
+    periods = periods_of(options, day_date(int(valuations.days[-1])))
+    conventions = conventions_of(options, FlowTiming.AFTER_CLOSE)
     answer = handler(document, None, payloads=InMemoryPayloadStore())
     return {
         "json.loads": lambda: json.loads(body),

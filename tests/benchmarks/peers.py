@@ -20,7 +20,8 @@ from common.calculations import (
     calculate_performance,
     calculate_risk_metrics,
 )
-from common.calculations.types import DayArray, FloatArray, day_date
+from common.calculations.types import DayArray, FloatArray
+from common.calculations.words import day_date
 from tests.benchmarks.measure import Case, NotInstalledError
 
 LENGTHS = (252, 2_520, 10_000)

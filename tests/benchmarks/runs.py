@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.table import Table
 
-from common.models.results import EntityType
+from common.models.kinds import EntityType
 from common.stores.ports import ResultKey
 from common.warm import forget
 from tests.benchmarks import market

@@ -12,7 +12,8 @@ from datetime import date, timedelta
 import numpy as np
 
 from common.calculations import xirr, xirr_many
-from common.calculations.types import DayArray, FloatArray, day_number
+from common.calculations.types import DayArray, FloatArray
+from common.calculations.words import day_number
 from tests.benchmarks.measure import Case, NotInstalledError
 
 FLOWS = (4, 10, 52, 102, 252, 502, 1_002)

@@ -4,7 +4,8 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from common.calculations import FlowTiming
-from common.models.results import CalculationMethod, EntityType, PeriodResult, ResultRow, Run
+from common.models.kinds import CalculationMethod, EntityType
+from common.models.results import PeriodResult, ResultRow, Run
 
 DAY = date(2023, 6, 30)
 EARLY = Run(request_id="req-1", execution_name="run-1", started_at=datetime(2023, 7, 1, 10, 15, 30, tzinfo=UTC))

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from common.calculations import FlowTiming, TransactionType
-from common.calculations.types import day_number
+from common.calculations.words import day_number
 from common.config import BooksSettings
 from common.errors import StoreError, ThrottledError, TransientError
 from common.models.books import (

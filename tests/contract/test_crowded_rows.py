@@ -9,7 +9,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from common.errors import StoreError
-from common.models.results import EntityType, PeriodResult, Run
+from common.models.kinds import EntityType
+from common.models.results import PeriodResult, Run
 from common.stores.dynamodb import RESULT_TABLE, DynamoDBResultStore
 from common.stores.memory import InMemoryResultStore
 from common.stores.ports import RefusedRow, ResultKey, ResultStore, WriteReport

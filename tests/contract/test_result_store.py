@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from common.config import ResultStoreSettings
 from common.errors import StoreError, ThrottledError, TransientError
-from common.models.results import EntityType
+from common.models.kinds import EntityType
 from common.stores.dynamodb import RESULT_TABLE, DynamoDBResultStore, result_store
 from common.stores.memory import InMemoryResultStore
 from common.stores.ports import ResultKey, ResultStore

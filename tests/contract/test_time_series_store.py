@@ -12,7 +12,8 @@ import pytest
 
 from common.config import TimeSeriesSettings
 from common.errors import StoreError, ThrottledError, TransientError
-from common.models.results import CalculationMethod, EntityType, Run
+from common.models.kinds import CalculationMethod, EntityType
+from common.models.results import Run
 from common.stores.memory_timeseries import InMemoryTimeSeriesStore, RecordKey
 from common.stores.ports import TimeSeriesReport, TimeSeriesStore
 from common.stores.timestream import BATCH_RECORDS, MEASURES, TimestreamReader, TimestreamStore, time_series_store

@@ -1,5 +1,6 @@
 """The deployment packages: what is in them, that it is enough, and that it is all the same when built again."""
 
+import ast
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -38,11 +39,13 @@ from workflows.registry import FUNCTIONS, LambdaFunction
 
 pytestmark = pytest.mark.xdist_group("packages")  # each is built once, for all of them
 
-# Unzipped, with bytecode; Lambda takes 250. Of the 69 of most, numpy is 45 (its BLAS alone 25), pydantic 10, the AWS
-# SDK 9 and Powertools 8.
-BUDGETS_MB: Final = dict.fromkeys(FUNCTIONS, 74.0) | {
-    "Authorizer": 25.0,  # stands in front of every request: no numpy
-    "NightlySchedule": 83.0,  # the holidays of every country, and the time zones
+# What reads the data of portfolios, or the requests that they stand in.
+WITH_NUMPY: Final = {"ValidateInput", "CalculatePortfolio", "PlanBatches", "SummariseRun", "Api", "ManifestUpload"}
+# Unzipped, with bytecode; Lambda takes 250. pydantic is 10, the AWS SDK 9, Powertools 8, numpy 45 (its BLAS alone 25).
+BUDGETS_MB: Final = {
+    **dict.fromkeys(FUNCTIONS, 25.0),
+    **dict.fromkeys(WITH_NUMPY, 74.0),
+    "NightlySchedule": 38.0,  # the holidays of every country, and the time zones
     "ValidateInput": 140.0,  # a file it is referred to may be Parquet, and duckdb is 62
     "CalculatePortfolio": 140.0,
     "PlanBatches": 140.0,  # so may a manifest
@@ -231,9 +234,30 @@ def test_a_package_holds_nothing_that_only_a_laptop_or_a_test_needs(name: str, d
     assert not [path for path in there if path.name in {".lock", "RECORD", "INSTALLER"}]
 
 
-def test_only_functions_that_calculate_carry_numpy(deployed: Packages) -> None:
-    assert (deployed("CalculatePortfolio") / "numpy").is_dir()
-    assert not list(deployed("Authorizer").glob("numpy*"))
+def test_only_functions_that_may_read_series_carry_numpy() -> None:
+    assert {name for name in FUNCTIONS if "numpy" in contents(name).requirements} == WITH_NUMPY
+
+
+def test_what_calculates_imports_all_of_its_package_before_the_first_portfolio_comes() -> None:
+    code = "import json, sys, tasks.calculate_portfolio; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(modules(contents("CalculatePortfolio"))) <= set(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_names_the_modules_of_the_mathematics_it_needs(name: str) -> None:
+    # The names of the package itself are imported when they are asked for, which nobody sees who only reads.
+    there = modules(contents(name))
+    unseen = [
+        f"{file}: {alias.name}"
+        for file in contents(name).files
+        if file.suffix == ".py"
+        for node in ast.walk(ast.parse((ROOT / file).read_bytes()))
+        if isinstance(node, ast.ImportFrom) and node.module == "common.calculations"
+        for alias in node.names
+        if f"common.calculations.{alias.name}" not in there and file.parts[:2] != ("common", "calculations")
+    ]
+    assert unseen == []
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.calculations import FlowTiming, TransactionType, calculate_daily_twr
-from common.calculations.types import day_date, day_number
+from common.calculations.words import day_date, day_number
 from common.models.books import BookEntityType, DayValue, Entity, EntityKey, SeriesKind, Transaction
 from common.stores.histories import BookReader, History
 from common.stores.memory_books import InMemoryBooks

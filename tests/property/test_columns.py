@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from common.calculations.types import day_number
+from common.calculations.words import day_number
 from common.models.columns import read_days, read_numbers
 from common.models.faults import faults
 from common.models.fields import FIRST_DATE, LAST_DATE, parse_amount, parse_date

@@ -12,7 +12,7 @@ from common.calculations import CashFlow, DailyValue, Flows, FlowTiming, Valuati
 from common.calculations import infer_periods_per_year as inferred
 from common.calculations.flow_timing import flow_timing_suspect_days
 from common.calculations.sub_periods import LARGE_FLOW_SHARE
-from common.calculations.types import day_date, day_number
+from common.calculations.words import day_date, day_number
 from tests.property.strategies import START, TIMINGS, Portfolio, any_portfolios, funded_portfolios
 
 

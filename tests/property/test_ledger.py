@@ -30,7 +30,7 @@ from common.calculations import (
     sum_histories,
     value_ledger,
 )
-from common.calculations.types import day_date, day_number
+from common.calculations.words import day_date, day_number
 from tests.property.strategies import Portfolio, funded_portfolios
 
 T = TransactionType

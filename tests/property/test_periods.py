@@ -15,7 +15,7 @@ from common.calculations import (
     Valuations,
     calculate_performance,
 )
-from common.calculations.types import day_date, day_number
+from common.calculations.words import day_date, day_number
 from tests.property.strategies import START
 
 PERIODS = st.one_of(

@@ -21,7 +21,7 @@ from common.calculations import (
     security_history,
     sum_histories,
 )
-from common.calculations.types import day_date, day_number
+from common.calculations.words import day_date, day_number
 
 START = day_number(date(2024, 1, 1))
 History = tuple[Valuations, Flows]

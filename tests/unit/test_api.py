@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import ThrottledError, TransientError
+from common.models.kinds import EntityType
 from common.models.limits import STATE_PAYLOAD_BYTES
-from common.models.results import EntityType
 from tests.api import ACME, ADMIN, EVENT, GLOBEX, READER, Answer, FakeExecutions, World, proxy_event, world
 from tests.contract.rows import EARLY, LATE
 from tests.executions import never_ending, stop_all

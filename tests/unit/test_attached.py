@@ -14,7 +14,7 @@ from botocore.exceptions import HTTPClientError
 from botocore.stub import Stubber
 
 from common.errors import StoreError, TransientError
-from common.models.results import EntityType
+from common.models.kinds import EntityType
 from tests.unit.test_sharing import EXECUTION, MACHINE, START, TOLD, client
 from workflows.attached import ATTEMPTS, Attached, WholeQueries, attach
 from workflows.deployed import Announcement

@@ -18,7 +18,7 @@ from common.calculations import (
     calculate_performances,
 )
 from common.calculations.batch import Portfolio
-from common.calculations.types import day_number
+from common.calculations.words import day_number
 
 AS_OF = date(2024, 3, 29)
 PERIODS = [Period.standard(each, AS_OF) for each in StandardPeriod]

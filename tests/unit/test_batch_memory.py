@@ -17,7 +17,8 @@ from common.calculations import (
     calculate_performances,
 )
 from common.calculations.history import BenchmarkLevels, History
-from common.calculations.types import DayArray, FloatArray, day_number
+from common.calculations.types import DayArray, FloatArray
+from common.calculations.words import day_number
 
 AS_OF = date(2024, 3, 29)
 LAST = day_number(AS_OF)

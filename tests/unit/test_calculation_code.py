@@ -19,13 +19,13 @@ BESIDE = {
     "common.cache",
     "common.config",
     "common.errors",
+    "common.json_text",
     "common.models",
     "common.models.entity_table",
     "common.models.faults",
     "common.models.identifiers",
     "common.models.json_portfolios",
     "common.models.references",
-    "common.models.results",
     "common.models.rows",
     "common.models.sources",
     "common.observability",
@@ -37,7 +37,6 @@ BESIDE = {
     "common.stores.dynamodb_items",
     "common.stores.layered_cache",
     "common.stores.ports",
-    "common.stores.result_rows",
     "common.stores.s3",
     "common.warm",
     "tasks",
@@ -59,12 +58,16 @@ def test_every_module_of_the_calculation_counts_towards_the_version_of_its_code_
     assert {module for module in imported() if not covered(module)} == BESIDE
 
 
+# Many portfolios in one call, which the library has and no function makes.
+UNCALLED = {"common.calculations.batch"}
+
+
 def test_nothing_counts_towards_the_version_that_the_calculation_does_not_import() -> None:
     counted = {
         module.name for module in pkgutil.walk_packages([str(ROOT / "common")], "common.") if covered(module.name)
     }
     assert "common.calculations.risk" in counted
-    assert counted <= imported()
+    assert counted - imported() == UNCALLED
 
 
 def test_all_code_of_the_calculation_is_there() -> None:

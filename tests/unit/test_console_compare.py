@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from common.errors import InputNotFoundError, InvalidPortfolioError, PerformanceCalculatorError, ThrottledError
 from common.models.books import BookEntityType, DayValue, Entity, SeriesKind
+from common.models.kinds import EntityType
 from common.models.limits import MAX_ID_CHARACTERS
-from common.models.results import EntityType
 from common.stores.memory import InMemoryResultStore
 from common.stores.memory_books import InMemoryBooks
 from tests.console import MACHINE_ARN, TellingClient, let_in, stranger

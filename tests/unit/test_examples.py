@@ -27,8 +27,10 @@ from common.calculations import (
     calculate_performance,
 )
 from common.errors import InvalidPortfolioError, InvalidRequestError
+from common.models.arguments import conventions_of, periods_of
+from common.models.inputs import PortfolioInput
 from common.models.references import read_cash_flows, read_valuations
-from common.models.request import CalculationRequest, PortfolioInput
+from common.models.request import CalculationRequest
 from common.models.series import CashFlowColumns, ValuationColumns
 from common.models.sources import Source, SourceFormat
 
@@ -157,8 +159,8 @@ def test_all_24_can_be_calculated(market: CalculationRequest, built: Path) -> No
     for each in market.portfolios:
         found = calculate_performance(
             *series(built, each),
-            market.periods(market.as_of_date),
-            market.conventions(FlowTiming.AFTER_CLOSE),
+            periods_of(market, market.as_of_date),
+            conventions_of(market, FlowTiming.AFTER_CLOSE),
             benchmark,
         )
         whole: PeriodPerformance = found.periods[7]

@@ -15,9 +15,10 @@ from common.models.books import Entity, Transaction
 from common.models.faults import faults, in_words, spelled, told
 from common.models.fleet import FleetRequest
 from common.models.identifiers import ClientIdentifier, Currency, Identifier
+from common.models.inputs import PortfolioInput
+from common.models.kinds import EntityType
 from common.models.records import InvalidRecordError, RecordKind, parse
-from common.models.request import CalculationRequest, PortfolioInput
-from common.models.results import EntityType
+from common.models.request import CalculationRequest
 from workflows.settings import Settings
 from workflows.triggers.api.models import IdempotencyKey, PeriodLabel
 from workflows.triggers.tokens import RefusedTokenError, _caller

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from common.config import TimeSeriesSettings
 from common.errors import StoreError, ThrottledError, TransientError
-from common.models.results import EntityType, PeriodResult, ResultRow, Run
+from common.models.kinds import EntityType
+from common.models.results import PeriodResult, ResultRow, Run
 from common.stores.memory import InMemoryResultStore
 from common.stores.ports import JsonObject
 from common.stores.timestream import MEASURES, TimestreamReader, TimestreamStore, time_series_reader

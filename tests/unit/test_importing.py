@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 from common.errors import InvalidRequestError, StoreError, TransientError
 from common.models.books import BookEntityType, DayValue, Entity, EntityKey, SeriesKind, Transaction
+from common.models.kinds import CalculationMethod
 from common.models.records import RecordKind, tell_kind
-from common.models.results import Asked, CalculationMethod
+from common.models.results import Asked
 from common.stores.memory import InMemoryResultStore
 from common.stores.memory_books import InMemoryBooks
 from common.stores.ports import SeriesReport, TransactionReport

@@ -28,7 +28,7 @@ from common.calculations import (
     holdings_on,
     value_ledger,
 )
-from common.calculations.types import day_date, day_number
+from common.calculations.words import day_date, day_number
 
 MONDAY = date(2024, 1, 1)
 DATA = Path(__file__).parents[2] / "examples" / "data"

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.models.inputs import PortfolioInput
 from common.models.manifests import FAILURE, ManifestEntry, RefusedEntry, read_manifest
-from common.models.request import PortfolioInput
 from common.models.rows import UnreadableFileError
 from common.models.sources import Source, SourceFormat
 

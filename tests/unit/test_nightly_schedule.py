@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from common.config import CalendarSettings
 from common.models.fleet import FleetRequest
-from common.models.results import EntityType
+from common.models.kinds import EntityType
 from tests.executions import never_ending
 from workflows.business_days import UnknownCalendarError, previous_business_day
 from workflows.executions import ExecutionClient

@@ -21,7 +21,7 @@ from common.calculations import (
     calculate_risk_metrics,
     infer_periods_per_year,
 )
-from common.calculations.types import day_date, day_number
+from common.calculations.words import day_date, day_number
 
 AS_OF = date(2024, 3, 29)
 

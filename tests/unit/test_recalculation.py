@@ -12,8 +12,9 @@ import pytest
 from common.calculations import FlowTiming, TransactionType
 from common.errors import ThrottledError
 from common.models.books import BookEntityType, Entity, Transaction
+from common.models.kinds import CalculationMethod, EntityType
 from common.models.request import CalculationRequest
-from common.models.results import Asked, CalculationMethod, EntityType, ResultRow, Run
+from common.models.results import Asked, ResultRow, Run
 from common.stores.memory import InMemoryResultStore
 from common.stores.memory_books import InMemoryBooks
 from tests.contract.rows import EARLY, LATE, period, row

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from common.calculations import Valuations
-from common.calculations.types import day_date
+from common.calculations.words import day_date
 from common.errors import InvalidPortfolioError
 from common.models import references
 from common.models.references import read_cash_flows, read_portfolios, read_valuations

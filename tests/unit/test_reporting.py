@@ -12,7 +12,8 @@ import pytest
 from common.calculations import Caution, FlowTiming, Reason
 from common.errors import InputNotFoundError, InvalidPortfolioError, InvalidRequestError
 from common.models.books import DayValue, SeriesKind
-from common.models.results import Asked, CalculationMethod, EntityType, PeriodResult, ResultRow
+from common.models.kinds import CalculationMethod, EntityType
+from common.models.results import Asked, PeriodResult, ResultRow
 from common.stores.histories import BookReader
 from common.stores.memory import InMemoryResultStore
 from common.stores.memory_books import InMemoryBooks

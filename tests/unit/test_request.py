@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from common.errors import InvalidRequestError
+from common.models.kinds import CalculationMethod
 from common.models.limits import MAX_PORTFOLIOS
 from common.models.request import CalculationRequest, parse_portfolios
-from common.models.results import CalculationMethod
 from common.models.series import ValuationColumns
 from common.models.sources import Source
 

@@ -8,23 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.calculations.types import day_number
+from common.calculations.words import day_number
 from common.errors import StoreError
 from common.models.books import DayValue, SeriesKind
-from common.stores.dynamodb_books import YEARS_TOGETHER
+from common.stores.dynamodb_entities import YEARS_TOGETHER
 from common.stores.dynamodb_items import MAX_ITEM_BYTES, MAX_TRANSACTION_BYTES
-from common.stores.series_chunks import (
-    MAX_CHUNK_BYTES,
-    Chunk,
-    Days,
-    by_year,
-    decode,
-    encode,
-    merge,
-    price_history,
-    total,
-    valuations,
-)
+from common.stores.series_arrays import price_history, valuations
+from common.stores.series_chunks import MAX_CHUNK_BYTES, Chunk, Days, by_year, decode, encode, merge, total
 
 MOST_DIGITS = 10**34 - 1
 

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from common.errors import StoreError
-from common.models.results import EntityType
+from common.models.kinds import EntityType
 from workflows.attached import attach
 from workflows.deployed import Announcement, OwnerGoneError, RemoteWorld, understood
 from workflows.executions import ExecutionNotFoundError

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -309,7 +308,7 @@ class RefusingStore(InMemoryResultStore):
             for row in rows
             if row.entity_id in self._names
         ]
-        return replace(super().write(taken, run), refused=refused)
+        return super().write(taken, run)._replace(refused=refused)
 
 
 def test_a_refused_row_is_told_in_the_place_of_its_outcome() -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from common.calculations import TransactionType
 from common.models.books import BookEntityType, DayValue, Entity, EntityKey, SeriesKind, StoredEntity, Transaction
-from common.models.results import EntityType
+from common.models.kinds import EntityType
 from workflows.executions import Execution
 from workflows.local.development_key import DEVELOPMENT_AUDIENCE, DEVELOPMENT_ISSUER, development_key, mint
 from workflows.local.gateway import LocalGateway

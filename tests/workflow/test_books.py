@@ -13,7 +13,7 @@ import pytest
 
 from common.calculations import TransactionType
 from common.models.books import BookEntityType, DayValue, Entity, SeriesKind, Transaction
-from common.models.results import EntityType
+from common.models.kinds import EntityType
 from common.stores.ports import ResultKey
 from workflows.executions import ExecutionStatus
 from workflows.local.runtime import LocalRuntime

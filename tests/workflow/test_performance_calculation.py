@@ -12,7 +12,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from common.models.results import EntityType
+from common.models.kinds import EntityType
 from common.stores.dynamodb import result_store
 from common.stores.ports import ResultKey
 from tests.time_series import SPECIFIED_QUERY

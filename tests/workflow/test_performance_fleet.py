@@ -16,7 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from common.models.books import BookEntityType, Entity
-from common.models.results import EntityType
+from common.models.kinds import EntityType
 from common.stores.dynamodb import result_store
 from common.stores.ports import ResultKey
 from workflows.executions import Execution, ExecutionStatus

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from common.models.results import EntityType
+from common.models.kinds import EntityType
 from common.stores.ports import ResultKey
 from workflows.local.lambda_host import Injected, Refusal
 from workflows.local.runtime import LocalRuntime

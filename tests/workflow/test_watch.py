@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from common.models.results import EntityType
+from common.models.kinds import EntityType
 from tests.workflow.test_cli import EXAMPLES, PERFCALC, SECONDS, perfcalc
 from workflows.local import sharing
 from workflows.local.opening import opened_to_read

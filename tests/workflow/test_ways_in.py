@@ -14,7 +14,7 @@ import pytest
 
 from common.errors import TransientError
 from common.models.books import BookEntityType, DayValue, Entity, SeriesKind
-from common.models.results import EntityType
+from common.models.kinds import EntityType
 from common.stores.ports import ResultKey
 from workflows.local.development_key import DEVELOPMENT_AUDIENCE, DEVELOPMENT_ISSUER, development_key, mint
 from workflows.local.event_sources import object_created, scheduled

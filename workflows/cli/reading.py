@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from common.errors import StoreError
-from common.models.results import EntityType
+from common.models.kinds import EntityType
 from workflows import presentation
 from workflows.cli.app import (
     DEFAULT_DATA_DIR,

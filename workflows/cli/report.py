@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from common.errors import Fault, InvalidRequestError, StoreError, message_of
-from common.models.results import EntityType
+from common.models.kinds import EntityType
 from common.stores.ports import ResultKey
 from workflows import presentation
 from workflows.cli.app import ExitCode, Stopped, err, out, plain, print_json, settings, typed

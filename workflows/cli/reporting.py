@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from common.errors import InvalidPortfolioError
-from common.models.results import EntityType
+from common.models.kinds import EntityType
 from workflows.cli.app import DEFAULT_DATA_DIR, DataDir, app, err, open_to_read, out, settings
 from workflows.cli.fleet import ended_fleet, fleet_failures, fleet_rows
 from workflows.cli.report import report_of

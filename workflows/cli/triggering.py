@@ -12,7 +12,7 @@ import typer
 from common.access import MANIFESTS
 from common.config import CalendarSettings
 from common.errors import Fault, InvalidRequestError
-from common.models.results import EntityType
+from common.models.kinds import EntityType
 from workflows import presentation
 from workflows.cli.app import DEFAULT_DATA_DIR, AsJson, DataDir, ExitCode, app, err, open_runtime, out, print_json
 from workflows.cli.fleet import fleet_report, print_fleet

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from common.errors import PermanentError
 from common.models.identifiers import Identifier
-from common.models.results import EntityType
+from common.models.kinds import EntityType
 from workflows.console.ports import EntityName
 
 _ID: Final = TypeAdapter[str](Identifier)

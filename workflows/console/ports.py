@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
-from common.models.results import EntityType
+from common.models.kinds import EntityType
 from workflows.console.events import Page
 from workflows.console.fleet import FleetFile
 

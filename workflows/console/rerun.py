@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.errors import PermanentError
-from common.models.results import EntityType
+from common.models.kinds import EntityType
 
 JsonObject = dict[str, Any]
 

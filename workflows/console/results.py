@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from common.errors import InputNotFoundError, InvalidPortfolioError
 from common.models.books import BookEntityType
-from common.models.results import EntityType
+from common.models.kinds import EntityType
 from common.stores.botocore_errors import typed_errors
 from common.stores.histories import BookReader
 from common.stores.ports import Books, ResultStore

@@ -28,7 +28,8 @@ from common.calculations import (
 )
 from common.calculations.periods import month_end_positions
 from common.calculations.sub_periods import SubPeriods, daily_sub_periods, dietz_sub_periods
-from common.calculations.types import DayArray, FloatArray, day_number
+from common.calculations.types import DayArray, FloatArray
+from common.calculations.words import day_number
 
 # More points than a screen has columns show nothing more, and cost time in the browser.
 ROLLING_POINTS = 1_000

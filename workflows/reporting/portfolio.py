@@ -6,7 +6,7 @@ from string import ascii_lowercase
 from typing import Any, NamedTuple
 
 from common.calculations import FlowTiming
-from common.models.results import CalculationMethod
+from common.models.kinds import CalculationMethod
 from workflows.reporting import charts
 from workflows.reporting.analysis import (
     Record,

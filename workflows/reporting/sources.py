@@ -21,13 +21,16 @@ from common.calculations import (
     Valuations,
     calculate_performance,
 )
-from common.calculations.types import day_date
+from common.calculations.words import day_date
 from common.errors import Fault, InputNotFoundError, InvalidPortfolioError, InvalidRequestError
+from common.models.arguments import conventions_of, periods_of
 from common.models.books import BookEntityType, EntityKey
+from common.models.inputs import PortfolioInput
+from common.models.kinds import CalculationMethod, EntityType
 from common.models.limits import DEFAULT_PRICE_AGE_DAYS, MAX_PORTFOLIOS_BYTES, MAX_SERIES_BYTES
 from common.models.references import read_cash_flows, read_portfolios, read_valuations
-from common.models.request import CalculationRequest, PortfolioInput, parse_portfolios
-from common.models.results import Asked, CalculationMethod, EntityType
+from common.models.request import CalculationRequest, parse_portfolios
+from common.models.results import Asked
 from common.models.series import CashFlowColumns, CashFlowSeries, ValuationColumns, ValuationSeries
 from common.models.sources import Source
 from common.stores.histories import BookReader, Dependencies, History, given_history
@@ -248,7 +251,7 @@ def _of_request(
         "client_id": portfolio.client_id,
         "account_id": portfolio.account_id,
     }
-    conventions = request.conventions(history.flow_timing)
+    conventions = conventions_of(request, history.flow_timing)
     notes = ("The numbers were calculated for this page, from the data of the request.",)
     return _subject(identity, history, request.as_of_date, request, conventions, benchmark, notes)
 
@@ -263,7 +266,7 @@ def _subject(
     notes: tuple[str, ...],
 ) -> Subject:
     as_of = as_of or day_date(int(history.valuations.days[-1]))
-    periods = request.periods(as_of) if request else [Period.standard(each, as_of) for each in StandardPeriod]
+    periods = periods_of(request, as_of) if request else [Period.standard(each, as_of) for each in StandardPeriod]
     found = list(notes)
     row = {**identity, **calculated_row(history, as_of, periods, conventions, benchmark)}
     record = _record(history, as_of, conventions, benchmark, found)

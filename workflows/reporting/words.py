@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from common.calculations import FlowTiming
-from common.models.results import CalculationMethod
+from common.models.kinds import CalculationMethod
 from workflows.wording import EXPLANATIONS, METRICS, Metric
 
 AGAINST_BENCHMARK: Final = "Against the benchmark"

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from common.config import CalendarSettings, FleetSettings
-from common.models.results import EntityType
+from common.models.kinds import EntityType
 from common.observability import logger
 from common.stores.botocore_errors import typed_errors
 from common.stores.ports import JsonObject

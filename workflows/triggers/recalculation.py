@@ -14,13 +14,13 @@ from common.access import Scope
 from common.config import BooksSettings, ExecutionSettings, FleetSettings, ResultStoreSettings
 from common.json_text import canonical_json
 from common.models.books import BookEntityType, Entity, EntityKey, Mark
+from common.models.kinds import EntityType
 from common.models.limits import MAX_CONCURRENCY, MAX_PERIODS, MAX_PORTFOLIOS
-from common.models.results import EntityType
 from common.observability import logger
 from common.stores.botocore_errors import typed_errors
 from common.stores.dynamodb import result_store
-from common.stores.dynamodb_books import book_store
-from common.stores.ports import Books, JsonObject, ResultStore
+from common.stores.dynamodb_entities import entity_store
+from common.stores.ports import EntityStore, JsonObject, ResultStore
 from workflows.executions import Execution, ExecutionClient, ExecutionNotFoundError, ExecutionStatus, execution_client
 
 PREFIX: Final = "recalculation-"
@@ -84,7 +84,7 @@ class Sweep:
 
 
 def recalculate(
-    books: Books,
+    books: EntityStore,
     results: ResultStore,
     executions: ExecutionClient,
     fleet: ExecutionClient,
@@ -135,7 +135,7 @@ def recalculate(
 
 
 def settle(
-    books: Books, results: ResultStore, executions: ExecutionClient, fleet: ExecutionClient, *, most: int
+    books: EntityStore, results: ResultStore, executions: ExecutionClient, fleet: ExecutionClient, *, most: int
 ) -> list[Mark]:
     """Clear the marks that no stored result has to be calculated again for, as the next sweep would; start nothing.
 
@@ -175,14 +175,14 @@ def handler(
     event: Mapping[str, Any],
     context: Any,
     *,
-    books: Books | None = None,
+    books: EntityStore | None = None,
     results: ResultStore | None = None,
     executions: ExecutionClient | None = None,
     fleet: ExecutionClient | None = None,
 ) -> JsonObject:
     """Run `recalculate` as a Lambda function, every few minutes."""
     report = recalculate(
-        books or book_store(BooksSettings.from_env()),
+        books or entity_store(BooksSettings.from_env()),
         results or result_store(ResultStoreSettings.from_env()),
         executions or execution_client(ExecutionSettings.from_env()),
         fleet or execution_client(FleetSettings.from_env()),
@@ -215,7 +215,7 @@ class _Running:
 
 
 def _has_started(
-    mark: Mark, portfolios: Mapping[str, Entity], executions: ExecutionClient, books: Books, sweep: Sweep
+    mark: Mark, portfolios: Mapping[str, Entity], executions: ExecutionClient, books: EntityStore, sweep: Sweep
 ) -> bool:
     """Deal with a mark whose executions were started; return False where they have to be started (again)."""
     if not mark.executions:
@@ -250,7 +250,7 @@ def _succeeded(execution: Execution, concerned: set[Who]) -> bool:
 def _start(
     client_id: str,
     concerned: Mapping[Mark, set[Who]],
-    books: Books,
+    books: EntityStore,
     results: ResultStore,
     executions: ExecutionClient,
     sweep: Sweep,
@@ -321,7 +321,7 @@ def _options(row: JsonObject) -> Iterator[Options]:
             yield Options(request_id, asked, tuple(found[first : first + MAX_PERIODS]))
 
 
-def _request(client_id: str, options: Options, rows: Iterable[Stale], books: Books) -> JsonObject:
+def _request(client_id: str, options: Options, rows: Iterable[Stale], books: EntityStore) -> JsonObject:
     asked: JsonObject = json.loads(options.asked)
     benchmark_id = asked.pop("benchmark_id")
     request: JsonObject = {

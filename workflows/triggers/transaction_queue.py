@@ -16,8 +16,8 @@ from common.models.faults import faults
 from common.models.fields import StrictModel, ahead_fault
 from common.models.identifiers import ClientIdentifier
 from common.observability import logger
-from common.stores.dynamodb_books import book_store
-from common.stores.ports import Books
+from common.stores.dynamodb_entities import entity_store
+from common.stores.ports import EntityStore
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
@@ -41,7 +41,7 @@ class InvalidTransactionError(PermanentError):
     """A message that can never be entered; it ends in the dead-letter queue."""
 
 
-def receive_transaction(body: str, books: Books, today: date) -> bool:
+def receive_transaction(body: str, books: EntityStore, today: date) -> bool:
     """Enter the transaction of one message, and mark its portfolio for recalculation from its trade date.
 
     Parameters
@@ -88,10 +88,10 @@ def receive_transaction(body: str, books: Books, today: date) -> bool:
 
 
 def handler(
-    event: dict[str, Any], context: object, *, books: Books | None = None, today: date | None = None
+    event: dict[str, Any], context: object, *, books: EntityStore | None = None, today: date | None = None
 ) -> "PartialItemFailureResponse":
     """Enter a batch of messages; those that failed are named, so that the queue keeps them alone."""
-    store = books or book_store(BooksSettings.from_env())
+    store = books or entity_store(BooksSettings.from_env())
     day = today or datetime.now(UTC).date()
 
     def receive(record: "SQSRecord") -> None:

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 
 from common.errors import PerformanceCalculatorError
 from common.models.fields import LAST_DATE
-from common.models.results import EntityType
+from common.models.kinds import EntityType
 from common.observability import logger
 from common.stores.ports import JsonObject, ResultKey, ResultStore, TimeSeriesReader
 from common.stores.timestream import FIRST_DATE

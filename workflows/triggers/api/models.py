@@ -7,13 +7,14 @@ from urllib.parse import unquote
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSchema
 
-from common.calculations import FlowTiming
+from common.calculations.words import FlowTiming
 from common.models.books import Transaction
 from common.models.faults import spelled
 from common.models.fields import IsoDate, StrictModel
 from common.models.identifiers import Identifier
-from common.models.request import PERIOD_PATTERN
-from common.models.results import CalculationMethod, EntityType, PeriodResult
+from common.models.kinds import CalculationMethod, EntityType
+from common.models.options import PERIOD_PATTERN
+from common.models.results import PeriodResult
 from workflows.execution_names import MAX_NAME_CHARACTERS
 from workflows.executions import ExecutionStatus
 from workflows.triggers.api.history import DEFAULT_POINTS, MAX_POINTS, HistorySource, Metric
@@ -70,7 +71,14 @@ NextToken = Annotated[str | None, Query(description="of the page before; send th
 StoredMoment = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 
 
-class ExecutionStarted(BaseModel):
+class _Answer(BaseModel):
+    """What the API answers, or a part of it."""
+
+    # A request needs one or two of these: the others are not even built.
+    model_config = ConfigDict(defer_build=True)
+
+
+class ExecutionStarted(_Answer):
     """An execution that was started, or found."""
 
     execution_id: str = Field(examples=["month-end-2a53f2ddc2e5"])
@@ -78,7 +86,7 @@ class ExecutionStarted(BaseModel):
     started_at: datetime
 
 
-class EntityFailure(BaseModel):
+class EntityFailure(_Answer):
     """Something that could not be calculated, and why."""
 
     entity_type: EntityType
@@ -87,14 +95,14 @@ class EntityFailure(BaseModel):
     message: str
 
 
-class RowsWritten(BaseModel):
+class RowsWritten(_Answer):
     """What became of the rows in DynamoDB."""
 
     written: int
     superseded: int = Field(description="written already by a later execution, and left alone")
 
 
-class RecordsWritten(BaseModel):
+class RecordsWritten(_Answer):
     """What became of the records in Timestream."""
 
     model_config = ConfigDict(extra="allow")
@@ -105,7 +113,7 @@ class RecordsWritten(BaseModel):
     rejected: int | None = None
 
 
-class ExecutionSummary(BaseModel):
+class ExecutionSummary(_Answer):
     """What an execution did."""
 
     status: Literal["SUCCEEDED", "PARTIAL"] = Field(
@@ -119,14 +127,14 @@ class ExecutionSummary(BaseModel):
     timestream: RecordsWritten
 
 
-class RequestFault(BaseModel):
+class RequestFault(_Answer):
     """One thing wrong with the request of an execution."""
 
     path: str = Field(examples=["$.portfolios[0].valuations"])
     detail: str
 
 
-class ExecutionFailure(BaseModel):
+class ExecutionFailure(_Answer):
     """Why an execution has no result."""
 
     type: str = Field(examples=["InvalidRequestError"])
@@ -134,7 +142,7 @@ class ExecutionFailure(BaseModel):
     errors: list[RequestFault] = []
 
 
-class ExecutionReport(BaseModel):
+class ExecutionReport(_Answer):
     """An execution as it is now."""
 
     execution_id: str
@@ -148,7 +156,7 @@ class ExecutionReport(BaseModel):
 class StoredPeriod(PeriodResult):
     """All metrics of one period, and the request they are from. One that is undefined is null, with its reason."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
     calculation_method: CalculationMethod
     flow_timing: FlowTiming
@@ -157,7 +165,7 @@ class StoredPeriod(PeriodResult):
     version: int
 
 
-class StoredPerformance(BaseModel):
+class StoredPerformance(_Answer):
     """The performance of one entity on one date.
 
     The first metrics are those of `time_period`, which is the first of the periods.
@@ -191,21 +199,21 @@ class StoredPerformance(BaseModel):
     updated_at: StoredMoment
 
 
-class HistoryEntity(BaseModel):
+class HistoryEntity(_Answer):
     """Whose history it is."""
 
     entity_type: EntityType
     entity_id: str
 
 
-class HistoryPoint(BaseModel):
+class HistoryPoint(_Answer):
     """The metric on one date."""
 
     date: date
     value: float
 
 
-class MetricHistory(BaseModel):
+class MetricHistory(_Answer):
     """Some of a metric's history, oldest first.
 
     A date on which the metric is undefined is left out: the performance of that date says why.
@@ -222,17 +230,19 @@ class MetricHistory(BaseModel):
 class TransactionsRequest(StrictModel):
     """Transactions to enter into the books."""
 
+    model_config = ConfigDict(defer_build=True)
+
     transactions: Annotated[list[Transaction], Field(min_length=1, max_length=MAX_TRANSACTIONS)]
 
 
-class TransactionsAccepted(BaseModel):
+class TransactionsAccepted(_Answer):
     """Transactions on their way into the books."""
 
     accepted: int
     transaction_ids: list[str]
 
 
-class Health(BaseModel):
+class Health(_Answer):
     """That the API answers."""
 
     status: Literal["ok"]

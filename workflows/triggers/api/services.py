@@ -16,8 +16,8 @@ from common.config import (
 )
 from common.stores.clients import INTERACTIVE
 from common.stores.dynamodb import result_store
-from common.stores.dynamodb_books import book_store
-from common.stores.ports import Books, PayloadStore, ResultStore
+from common.stores.dynamodb_entities import entity_store
+from common.stores.ports import EntityStore, PayloadStore, ResultStore
 from common.stores.s3 import payload_store
 from common.stores.timestream import time_series_reader
 from common.warm import kept
@@ -46,7 +46,7 @@ class ApiServices:
     Attributes
     ----------
     executions : Executions
-    books : Books
+    books : EntityStore
     results : ResultStore
     time_series : TimeSeriesTable or None
         None where the deployment has no Timestream.
@@ -59,7 +59,7 @@ class ApiServices:
     """
 
     executions: Executions
-    books: Books
+    books: EntityStore
     results: ResultStore
     time_series: TimeSeriesTable | None
     payloads: PayloadStore
@@ -74,7 +74,7 @@ def services() -> ApiServices:
     series = TimeSeriesSettings.from_env_if_set()
     return ApiServices(
         executions=execution_client(ExecutionSettings.from_env()),
-        books=book_store(BooksSettings.from_env(), INTERACTIVE),
+        books=entity_store(BooksSettings.from_env(), INTERACTIVE),
         results=result_store(ResultStoreSettings.from_env(), INTERACTIVE),
         time_series=TimeSeriesTable(time_series_reader(series), series.database, series.table) if series else None,
         payloads=payload_store(PayloadSettings.from_env()),
