@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from math import isfinite
@@ -48,7 +47,7 @@ _levels: TypeAdapter[ValuationColumns] = TypeAdapter(ValuationColumns)
 
 _DRAWDOWN_DATES = ("max_drawdown_peak", "max_drawdown_trough", "max_drawdown_recovery")
 _LAID_OUT_APART = {"label", "from_date", "to_date", *_DRAWDOWN_DATES, "risk", "undefined", "warnings"}
-_OWN_METRICS = tuple(each.name for each in fields(PeriodPerformance) if each.name not in _LAID_OUT_APART)
+_OWN_METRICS = tuple(name for name in PeriodPerformance._fields if name not in _LAID_OUT_APART)
 _own_metrics, _risk_metrics = attrgetter(*_OWN_METRICS), attrgetter(*RISK_METRICS)
 
 CALCULATION_CODE = (

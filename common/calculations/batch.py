@@ -3,15 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-import numpy as np
-
-from common.calculations.history import BenchmarkLevels, Conventions, History
+from common.calculations.history import BenchmarkLevels, Conventions, History, same_days
 from common.calculations.performance import Performance, measure
 from common.calculations.periods import Period
 from common.calculations.types import DayArray, Flows, Valuations
 
-VALUES_AT_ONCE = 131_072
-"""Valuations of a chunk: a MiB in each of the few arrays that are kept until it is done."""
+VALUES_AT_ONCE = 262_144
+"""Valuations of a chunk: two MiB in each of the few arrays that are kept until it is done."""
 
 Portfolio = tuple[Valuations, Flows]
 
@@ -72,7 +70,7 @@ def _chunks(portfolios: Iterable[Portfolio], values_at_once: int) -> Iterator[li
             yield chunk
             chunk, size = [], 0
         # Where all have the same days, one array of them is enough to keep.
-        known = bool(chunk) and _same(chunk[-1][0].days, valuations.days)
+        known = bool(chunk) and same_days(chunk[-1][0].days, valuations.days)
         days = chunk[-1][0].days if known else valuations.days
         chunk.append((Valuations(days, valuations.values), flows))
         size += days.size
@@ -87,16 +85,12 @@ def _alike(chunk: Sequence[Portfolio]) -> list[list[int]]:
         days = valuations.days
         near = groups.setdefault((days.size, int(days[0]), int(days[-1])), [])
         for others, members in near:
-            if _same(others, days):
+            if same_days(others, days):
                 members.append(position)
                 break
         else:
             near.append((days, [position]))
     return [members for near in groups.values() for _, members in near]
-
-
-def _same(one: DayArray, other: DayArray) -> bool:
-    return one is other or (one.size == other.size and not np.count_nonzero(one != other))
 
 
 def _histories(

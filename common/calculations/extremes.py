@@ -50,10 +50,10 @@ def deepest_fall(wealth: FloatArray, falls: FloatArray) -> tuple[float, int | No
         0 and no places where there is no fall; no recovery where that has not come yet.
     """
     trough = int(falls.argmax())
-    fall = float(falls[trough])
+    fall = falls.item(trough)
     if not fall > 0.0:
         return 0.0, None, None, None
     peak = int(wealth[: trough + 1].argmax())
-    recovered = wealth[trough:] >= wealth[peak]
+    recovered = wealth[trough:] >= wealth.item(peak)
     after = int(recovered.argmax())
-    return fall, peak, trough, trough + after if recovered[after] else None
+    return fall, peak, trough, trough + after if recovered.item(after) else None

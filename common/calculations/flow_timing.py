@@ -21,7 +21,11 @@ def flow_timing_suspect_days(valuations: Valuations, flows: Flows, timing: FlowT
     list of int
         Days since 1970-01-01, ascending.
     """
-    net = flows.net()
+    return suspect_days(valuations, flows.net(), timing)
+
+
+def suspect_days(valuations: Valuations, net: Flows, timing: FlowTiming) -> list[int]:
+    """Return the same, of flows of which no two are of one day."""
     days, amounts = net.days, net.amounts
     if days.size == 0 or valuations.days.size < 2:
         return []

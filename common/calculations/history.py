@@ -1,17 +1,17 @@
 """What all periods of a portfolio share, made once: the growth between its valuations and the benchmark beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import NamedTuple, Self
 
 import numpy as np
 
-from common.calculations.flow_timing import flow_timing_suspect_days
+from common.calculations.flow_timing import suspect_days
 from common.calculations.periods import Period, infer_periods_per_year, month_end_positions
 from common.calculations.returns import TimeWeightedReturn, link
 from common.calculations.sub_periods import SubPeriods, daily_sub_periods, dietz_sub_periods, outside_valuations
-from common.calculations.types import DayArray, FloatArray, Flows, Valuations
+from common.calculations.types import DayArray, FloatArray, Flows, Valuations, ascends
 from common.calculations.words import Caution, FlowTiming, Reason, day_number
 
 STALE_BENCHMARK_DAYS = 7
@@ -38,8 +38,7 @@ class Conventions:
     periods_per_year: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BenchmarkLevels:
+class BenchmarkLevels(NamedTuple):
     """A benchmark on the days of a portfolio's valuations.
 
     Attributes
@@ -60,18 +59,19 @@ class BenchmarkLevels:
     finite: bool
 
     @classmethod
+    @np.errstate(divide="ignore", invalid="ignore", over="ignore")
     def of(cls, benchmark: Valuations, days: DayArray) -> Self:
         """Take the levels that stand on `days`."""
-        if benchmark.days is days or np.array_equal(benchmark.days, days):
+        if same_days(benchmark.days, days):
             levels, ages = benchmark.values, None
         else:
             at = benchmark.days.searchsorted(days, side="right") - 1
             levels = np.where(at >= 0, benchmark.values[at], np.nan)
             ages = days - benchmark.days[at]
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            # What is not finite is refused with the period it belongs to.
-            returns = levels[1:] / levels[:-1] - 1.0
-            return cls(levels, returns, ages, isfinite(np.add.reduce(returns)))
+        returns = levels[1:] / levels[:-1]
+        returns -= 1.0
+        # What is not finite is refused with the period it belongs to.
+        return cls(levels, returns, ages, isfinite(np.add.reduce(returns)))
 
     def age(self, position: int) -> int:
         """Return how many days old the level at a valuation is."""
@@ -110,12 +110,15 @@ class Linked(NamedTuple):
     whole: bool
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(NamedTuple):
     """A portfolio's valuations and flows, and what is made of them whatever the period.
 
     Attributes
     ----------
+    dated : Flows
+        `flows`, dated with the close from which on they count.
+    distinct : bool
+        No two of `dated` are of one day.
     parts : SubPeriods
         Of the whole history.
     returns : (n,) float64
@@ -131,6 +134,8 @@ class History:
 
     valuations: Valuations
     flows: Flows
+    dated: Flows
+    distinct: bool
     parts: SubPeriods
     returns: FloatArray
     edges: DayArray | None
@@ -148,6 +153,9 @@ class History:
         """Take the history of a portfolio; `calculate_performance` tells what it is made of."""
         timing = conventions.flow_timing
         days = marked = valuations.days
+        net, dated = flows.net(), flows.dated_by_close(timing)
+        # Only where each flow is dated by its own sign may the days of two fall together, or apart.
+        distinct = net is flows if timing is not FlowTiming.INFLOW_START_OUTFLOW_END else ascends(dated.days)
         edges, suspect = None, []
         if conventions.modified_dietz:
             # A first valuation within a month is the base of that month's return.
@@ -156,10 +164,12 @@ class History:
             parts = dietz_sub_periods(Valuations(marked, valuations.values[edges]), flows, timing)
         else:
             parts = daily_sub_periods(valuations, flows, timing)
-            suspect = flow_timing_suspect_days(valuations, flows, timing)
+            suspect = suspect_days(valuations, net, timing)
         return cls(
             valuations,
             flows,
+            dated,
+            distinct,
             parts,
             parts.growth - 1.0,
             edges,
@@ -174,12 +184,11 @@ class History:
     def spans(self, periods: Sequence[Period]) -> list[Span | Reason]:
         """Return where each period lies, or why it has no return."""
         days = self.valuations.days
-        bounds = [day_number(each.end) for each in periods] + [day_number(each.start or each.end) for each in periods]
-        after = days.searchsorted(bounds, side="right").tolist()
-        ends, starts = after[: len(periods)], after[len(periods) :]
+        bounds = [day_number(day) for each in periods for day in (each.start or each.end, each.end)]
+        after = iter(days.searchsorted(bounds, side="right").tolist())
         return [
             self._span(period, self.inception if period.start is None else start - 1, end - 1)
-            for period, start, end in zip(periods, starts, ends, strict=True)
+            for period, start, end in zip(periods, after, after, strict=True)
         ]
 
     def _span(self, period: Period, first: int, last: int) -> Span | Reason:
@@ -189,7 +198,16 @@ class History:
         if last <= first:
             lone = days.size == 1 or period.start is None
             return Reason.TOO_FEW_VALUATIONS if lone else Reason.NO_VALUATION_IN_PERIOD
-        return Span(first, last, int(days[first]), int(days[last]))
+        return Span(first, last, days.item(first), days.item(last))
+
+    def flows_of(self, spans: Iterable[Span | Reason]) -> list[tuple[int, int]]:
+        """Return where in `dated` the flows between the valuations of each span begin and end; a reason has none."""
+        # One after the close of a day is in no valuation of that day, any other one is in it. To date them otherwise
+        # moves none across such a bound: they stand in `dated` where they stand in `flows`.
+        late = 1 if self.conventions.flow_timing is FlowTiming.AFTER_CLOSE else 0
+        bounds = [day - late for each in spans if not isinstance(each, Reason) for day in each[2:]]
+        found = iter(self.flows.days.searchsorted(bounds, side="right").tolist())
+        return list(zip(found, found, strict=True))
 
     def link(self, span: Span) -> Linked:
         """Return what lies between two valuations, linked."""
@@ -223,9 +241,14 @@ class History:
         return dietz_sub_periods(marks, self.flows, self.conventions.flow_timing)
 
 
+def same_days(one: DayArray, other: DayArray) -> bool:
+    """Return whether two lists of days are the same."""
+    return one is other or (one.size == other.size and not np.count_nonzero(one != other))
+
+
 def _inception(values: FloatArray) -> int:
     """Return the position of the last zero before the first value, of the first valuation where there is none."""
-    if values[0] != 0.0:
+    if values.item(0) != 0.0:
         return 0
     held = np.flatnonzero(values)
     return max(int(held[0]) - 1, 0) if held.size else 0

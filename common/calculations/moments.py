@@ -231,7 +231,7 @@ class Series:
                 _listed(products),
                 _listed(active_means),
                 _listed(active_squares),
-                [float(worth[-1]) for worth in self._wealth()[1]],
+                [worth.item(-1) for worth in self._wealth()[1]],
                 beside.growth * each,
                 beside.up.products(self.growth),
                 beside.benchmark_up * each,
@@ -287,6 +287,8 @@ class Series:
 
     def _tails(self, low: NDArray[np.bool_], share: float) -> list[tuple[float, float]]:
         """Return quantile and tail of each series, looked for among the returns that are `low`."""
+        if low.ndim == 1 and self._parts is None:
+            return [lower_tail(self.returns, self.returns[low], share)]
         starts = self._starts if low.ndim == 1 else np.arange(0, low.size, low.shape[1])
         chosen = _Chosen.of(low.ravel(), starts)
         lowest = self.returns.take(chosen.places)
@@ -346,5 +348,5 @@ class _Benchmark(NamedTuple):
 
 def _listed(of_each: FloatArray) -> list[float]:
     """Return one number of each series."""
-    numbers: list[float] = of_each.ravel().tolist()
+    numbers: list[float] = (of_each if of_each.ndim == 1 else of_each.ravel()).tolist()
     return numbers

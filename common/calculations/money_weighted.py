@@ -179,6 +179,11 @@ def solve_few(days: list[int], amounts: list[float]) -> MoneyWeightedReturn | No
     return _of_plain_few(days, amounts, DEFAULT_MAX_ITERATIONS, DEFAULT_TOLERANCE)
 
 
+def solve_distinct(days: DayArray, amounts: FloatArray) -> MoneyWeightedReturn | None:
+    """Return what `solve` does of amounts on strictly ascending days, or None where `sole_root` is not enough."""
+    return _of_plain(_years(days, DayCount.ACT_365F), amounts, DEFAULT_MAX_ITERATIONS, DEFAULT_TOLERANCE)
+
+
 def _solve(
     days: DayArray,
     amounts: FloatArray,

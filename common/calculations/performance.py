@@ -1,8 +1,8 @@
 """Everything about one portfolio: returns and risk over each period, from one pass over its history."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import date
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +18,7 @@ from common.calculations.words import Caution, Reason, Undefinable, day_date, da
 STALE_VALUATION_DAYS = 31
 
 
-@dataclass(frozen=True, slots=True)
-class PeriodPerformance:
+class PeriodPerformance(NamedTuple):
     """The metrics of one period. Those of `risk` carry their own reasons; `undefined` holds the others'."""
 
     label: str
@@ -36,12 +35,11 @@ class PeriodPerformance:
     max_drawdown_trough: date | None
     max_drawdown_recovery: date | None
     risk: RiskMetrics
-    undefined: dict[str, Reason] = field(default_factory=dict)
-    warnings: tuple[Caution, ...] = ()
+    undefined: dict[str, Reason]
+    warnings: tuple[Caution, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Performance:
+class Performance(NamedTuple):
     """The performance of one portfolio over the periods asked for, in their order."""
 
     periods: tuple[PeriodPerformance, ...]
@@ -81,6 +79,7 @@ def calculate_performance(
     return performance
 
 
+@np.errstate(all="ignore")  # what is not finite is undefined, with its reason
 def measure(histories: Sequence[History], periods: Sequence[Period]) -> list[Performance]:
     """Return the performance of each of some portfolios over each of `periods`.
 
@@ -91,9 +90,8 @@ def measure(histories: Sequence[History], periods: Sequence[Period]) -> list[Per
         rates and risks of all are found together.
     """
     spans = _spans(histories, periods)
-    with np.errstate(all="ignore"):  # what is not finite is undefined, with its reason
-        stretches = list(stretches_of(histories, spans, periods))
-        measured = iter(list(map(_period_performance, stretches, money_weighted(stretches), risks(stretches))))
+    stretches = list(stretches_of(histories, spans, periods))
+    measured = map(_period_performance, stretches, money_weighted(stretches), risks(stretches))
     rows: list[list[PeriodPerformance]] = [[] for _ in histories]
     for number, period in enumerate(periods):
         for row, of_history in zip(rows, spans, strict=True):
@@ -101,7 +99,9 @@ def measure(histories: Sequence[History], periods: Sequence[Period]) -> list[Per
             row.append(_undefined(period, span) if isinstance(span, Reason) else next(measured))
     performances = []
     for history, row in zip(histories, rows, strict=True):
-        warnings = set(history.warnings).union(*(each.warnings for each in row))
+        warnings = set(history.warnings)
+        for each in row:
+            warnings.update(each.warnings)
         performances.append(Performance(tuple(row), history.periods_per_year, tuple(sorted(warnings))))
     return performances
 
@@ -126,13 +126,10 @@ def _period_performance(
     span, twr, annual = stretch.span, stretch.linked.twr, stretch.annual
     benchmark, annual_benchmark = stretch.benchmark, stretch.annual_benchmark
     undefined: dict[str, Reason] = {}
-    _note(undefined, "twr", twr)
-    _note(undefined, "annualized_twr", annual)
-    _note(undefined, "mwr", mwr)
+    _note(undefined, ("twr", twr), ("annualized_twr", annual), ("mwr", mwr))
     if mwr.period_value is None:
         undefined["mwr_period"] = (mwr.reason if mwr.value is None else None) or Reason.OUT_OF_RANGE
-    _note(undefined, "benchmark_twr", benchmark)
-    _note(undefined, "annualized_benchmark_twr", annual_benchmark)
+    _note(undefined, ("benchmark_twr", benchmark), ("annualized_benchmark_twr", annual_benchmark))
     return PeriodPerformance(
         label=stretch.period.label,
         from_date=day_date(span.opening),
@@ -173,7 +170,7 @@ def _warnings(stretch: Stretch, mwr: MoneyWeightedReturn) -> tuple[Caution, ...]
     levels = history.benchmark
     if levels is not None and max(levels.age(first), levels.age(last)) > STALE_BENCHMARK_DAYS:
         found.add(Caution.STALE_BENCHMARK)
-    return tuple(sorted(found))
+    return tuple(sorted(found)) if found else ()
 
 
 def _date_of(stretch: Stretch, point: int | None) -> date | None:
@@ -183,9 +180,10 @@ def _date_of(stretch: Stretch, point: int | None) -> date | None:
     return day_date(stretch.linked.twr.end_days[point - 1] if point else stretch.span.opening)
 
 
-def _note(undefined: dict[str, Reason], name: str, result: Undefinable) -> None:
-    if result.value is None and result.reason is not None:
-        undefined[name] = result.reason
+def _note(undefined: dict[str, Reason], *named: tuple[str, Undefinable]) -> None:
+    for name, result in named:
+        if result.value is None and result.reason is not None:
+            undefined[name] = result.reason
 
 
 def _undefined(period: Period, reason: Reason) -> PeriodPerformance:
@@ -213,4 +211,5 @@ def _undefined(period: Period, reason: Reason) -> PeriodPerformance:
         max_drawdown_recovery=None,
         risk=RiskMetrics.all_undefined(reason),
         undefined=dict.fromkeys(names, reason),
+        warnings=(),
     )

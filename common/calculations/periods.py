@@ -137,13 +137,16 @@ def infer_periods_per_year(days: DayArray) -> int:
     """
     if days.size < 2:
         return 252
+    mean = (days.item(-1) - days.item(0)) / (days.size - 1)
+    if mean < 1.5:
+        # Most of the distances are of one day, as none is less; that is their median without a look for it. Business
+        # days skip week-ends: their mean distance is 7/5 of a day, that of calendar days 1.
+        return 252 if mean > 1.2 else 365
     distances = days[1:] - days[:-1]
-    # Most of daily valuations are a day apart: that is their median without a look for it.
     daily = 2 * np.count_nonzero(distances <= 1) > distances.size
     median = 1.0 if daily else float(np.median(distances))
     if median <= 1.0:
-        # Business days skip week-ends: their mean distance is 7/5 of a day, that of calendar days 1.
-        return 252 if int(days[-1] - days[0]) / distances.size > 1.2 else 365
+        return 252
     usual = distances[(distances >= 0.5 * median) & (distances <= 2.0 * median)]
     observed = DAYS_PER_YEAR * usual.size / int(usual.sum())
     return min(_SPACINGS, key=lambda periods: abs(log(periods / observed)))

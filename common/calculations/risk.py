@@ -1,7 +1,6 @@
 """Risk of a series of periodic returns, alone and against a benchmark."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
 from math import isfinite, isnan, sqrt
 from typing import NamedTuple
 
@@ -17,14 +16,15 @@ TAIL_SHARE = 1.0 - VAR_CONFIDENCE
 _COUNTS_AS_ZERO = 1e-12
 
 
-@dataclass(frozen=True, slots=True)
-class RiskMetrics:
+class RiskMetrics(NamedTuple):
     """Risk metrics of one period; None where undefined, with the reason in `undefined`.
 
     With n returns r of k periods a year, m their mean, rf the risk-free rate a year and rf_k = (1 + rf)**(1/k) - 1:
 
     Attributes
     ----------
+    undefined
+        Reason for each metric that is None.
     volatility
         sqrt(sum (r - m)**2 / (n - ddof)) * sqrt(k).
     sharpe_ratio
@@ -60,10 +60,9 @@ class RiskMetrics:
         Linked r over linked b, over the sub-periods where b > 0, or b <= 0; never annualised.
     excess_return
         R - B; under a year, where returns are not annualised, the difference of the linked returns.
-    undefined
-        Reason for each metric that is None.
     """
 
+    undefined: dict[str, Reason]
     volatility: float | None = None
     sharpe_ratio: float | None = None
     sharpe_ratio_arithmetic: float | None = None
@@ -85,7 +84,6 @@ class RiskMetrics:
     up_capture: float | None = None
     down_capture: float | None = None
     excess_return: float | None = None
-    undefined: dict[str, Reason] = field(default_factory=dict)
 
     @classmethod
     def all_undefined(cls, reason: Reason, benchmark_reason: Reason | None = None) -> "RiskMetrics":
@@ -93,10 +91,10 @@ class RiskMetrics:
         undefined = dict.fromkeys(RISK_METRICS, reason)
         if benchmark_reason is not None:
             undefined |= dict.fromkeys(BENCHMARK_METRICS, benchmark_reason)
-        return cls(undefined=undefined)
+        return cls(undefined)
 
 
-RISK_METRICS = tuple(each.name for each in fields(RiskMetrics) if each.name != "undefined")
+RISK_METRICS = tuple(name for name in RiskMetrics._fields if name != "undefined")
 BENCHMARK_METRICS = RISK_METRICS[RISK_METRICS.index("beta") :]
 """The metrics that need a benchmark."""
 
@@ -148,7 +146,7 @@ class _Metrics(dict[str, float]):
             for name in [name for name, value in self.items() if not isfinite(value)]:
                 self.miss(Reason.OUT_OF_RANGE, name)
                 del self[name]
-        return RiskMetrics(**self, undefined=self.undefined)
+        return RiskMetrics(self.undefined, **self)
 
 
 def calculate_risk_metrics(
@@ -325,7 +323,7 @@ def _against(
 def _deviation(squares: float, divisor: int, mean: float) -> float:
     """Return the standard deviation of a sum of squares, exactly 0 where it is only rounding."""
     sigma = sqrt(squares / divisor)
-    return 0.0 if sigma <= _COUNTS_AS_ZERO * max(1.0, abs(mean)) else sigma
+    return 0.0 if sigma <= _COUNTS_AS_ZERO or sigma <= _COUNTS_AS_ZERO * abs(mean) else sigma
 
 
 def _per_period(annual_rate: float, periods_per_year: float) -> float:

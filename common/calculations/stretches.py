@@ -8,13 +8,13 @@ import numpy as np
 
 from common.calculations.history import BenchmarkLevels, History, Linked, Span
 from common.calculations.moments import Drawdown, JointMoments, Moments, Series, blocks
-from common.calculations.money_weighted import MoneyWeightedReturn, solve, solve_few
+from common.calculations.money_weighted import MoneyWeightedReturn, solve, solve_distinct, solve_few
 from common.calculations.money_weighted_many import xirr_many
 from common.calculations.periods import LEAST_DAYS_OF_A_YEAR, Period
 from common.calculations.returns import annualize_whole_year
 from common.calculations.risk import TAIL_SHARE, Basis, RiskMetrics, risk_metrics
 from common.calculations.sole_root import FEW
-from common.calculations.types import DayArray, FloatArray, Flows, finite_series
+from common.calculations.types import DayArray, FloatArray, finite_series
 from common.calculations.words import Reason, Undefinable
 
 FEW_RATES = 16
@@ -29,11 +29,18 @@ _Moments = tuple[Moments, JointMoments | None]
 
 
 class Stretch(NamedTuple):
-    """A period of a portfolio that has valuations at both ends, and its returns."""
+    """A period of a portfolio that has valuations at both ends, and its returns.
+
+    Attributes
+    ----------
+    flows : tuple of int
+        Where those between the two valuations begin and end in `History.dated`.
+    """
 
     history: History
     period: Period
     span: Span
+    flows: tuple[int, int]
     linked: Linked
     annual: Undefinable
     benchmark: Undefinable
@@ -52,9 +59,10 @@ def stretches_of(
     spans
         Of the periods of each history.
     """
+    flows = [iter(history.flows_of(of_history)) for history, of_history in zip(histories, spans, strict=True)]
     for number, period in enumerate(periods):
         shared: dict[Span, tuple[Undefinable, Undefinable]] = {}
-        for history, of_history in zip(histories, spans, strict=True):
+        for history, of_history, inside in zip(histories, spans, flows, strict=True):
             span = of_history[number]
             if isinstance(span, Reason):
                 continue
@@ -67,7 +75,8 @@ def stretches_of(
                 beside = benchmark, _annualized(benchmark, span, both)
                 if linked.whole:
                     shared[span] = beside
-            yield Stretch(history, period, span, linked, _annualized(linked.twr, span, full_year), *beside)
+            annual = _annualized(linked.twr, span, full_year)
+            yield Stretch(history, period, span, next(inside), linked, annual, *beside)
 
 
 def _benchmark(benchmark: BenchmarkLevels | None, span: Span, linked: Linked) -> Undefinable:
@@ -103,40 +112,43 @@ def money_weighted(stretches: Sequence[Stretch]) -> Iterable[MoneyWeightedReturn
     """Solve opening value, flows and closing value of each stretch."""
     if len(stretches) < FEW_RATES:
         return map(_rate, stretches)
-    flows = [_paid(each, _inside(each)) for each in stretches]
-    offsets = np.zeros(len(flows) + 1, dtype=np.int64)
-    np.add.accumulate([days.size for days, _ in flows], out=offsets[1:])
-    return xirr_many(
-        np.concatenate([days for days, _ in flows]), np.concatenate([amounts for _, amounts in flows]), offsets
-    )
+    offsets = np.zeros(len(stretches) + 1, dtype=np.int64)
+    np.add.accumulate([end - begin + 2 for begin, end in (each.flows for each in stretches)], out=offsets[1:])
+    days, amounts = np.empty(offsets[-1], dtype=np.int64), np.empty(offsets[-1])
+    for place, each in zip((offsets[:-1] + 1).tolist(), stretches, strict=True):
+        begin, end = each.flows
+        inside = slice(place, place + end - begin)
+        days[inside], amounts[inside] = each.history.dated.days[begin:end], each.history.dated.amounts[begin:end]
+    np.negative(amounts, out=amounts)
+    firsts, lasts = offsets[:-1], offsets[1:] - 1
+    days[firsts], days[lasts] = [each.span.opening for each in stretches], [each.span.closing for each in stretches]
+    amounts[firsts] = [-each.history.valuations.values.item(each.span.first) for each in stretches]
+    amounts[lasts] = [each.history.valuations.values.item(each.span.last) for each in stretches]
+    return xirr_many(days, amounts, offsets)
 
 
 def _rate(stretch: Stretch) -> MoneyWeightedReturn:
     """Solve opening value, flows and closing value of one stretch."""
-    inside = _inside(stretch)
-    if inside.days.size <= FEW - 2:
-        (first, last, opening, closing), values = stretch.span, stretch.history.valuations.values
-        days = [opening, *inside.days.tolist(), closing]
-        found = solve_few(days, [-values.item(first), *np.negative(inside.amounts).tolist(), values.item(last)])
-        if found is not None:
-            return found
-    return solve(*_paid(stretch, inside))
+    history, (first, last, opening, closing), (begin, end) = stretch.history, stretch.span, stretch.flows
+    flows, values = history.dated, history.valuations.values
+    found = None
+    if end - begin <= FEW - 2:
+        days = [opening, *flows.days[begin:end].tolist(), closing]
+        paid = [-values.item(first), *(-flows.amounts[begin:end]).tolist(), values.item(last)]
+        found = solve_few(days, paid)
+    elif history.distinct and opening < flows.days.item(begin) and flows.days.item(end - 1) < closing:
+        found = solve_distinct(*_paid(stretch))
+    return solve(*_paid(stretch)) if found is None else found
 
 
-def _inside(stretch: Stretch) -> Flows:
-    """Return the flows between the valuations at both ends, as the money-weighted return dates them."""
-    _, _, opening, closing = stretch.span
-    timing = stretch.history.conventions.flow_timing
-    return stretch.history.flows.within(opening, closing, timing).dated_by_close(timing)
-
-
-def _paid(stretch: Stretch, inside: Flows) -> tuple[DayArray, FloatArray]:
+def _paid(stretch: Stretch) -> tuple[DayArray, FloatArray]:
     """Return the days and amounts of which the money-weighted return of a period is made, from the investor's view."""
-    (first, last, opening, closing), values = stretch.span, stretch.history.valuations.values
-    days, amounts = np.empty(inside.days.size + 2, dtype=np.int64), np.empty(inside.days.size + 2)
-    days[0], days[1:-1], days[-1] = opening, inside.days, closing
+    history, (first, last, opening, closing), (begin, end) = stretch.history, stretch.span, stretch.flows
+    flows, values, size = history.dated, history.valuations.values, end - begin + 2
+    days, amounts = np.empty(size, dtype=np.int64), np.empty(size)
+    days[0], days[1:-1], days[-1] = opening, flows.days[begin:end], closing
     amounts[0], amounts[-1] = -values[first], values[last]
-    np.negative(inside.amounts, out=amounts[1:-1])
+    np.negative(flows.amounts[begin:end], out=amounts[1:-1])
     return days, amounts
 
 
@@ -169,7 +181,7 @@ def risks(stretches: Sequence[Stretch]) -> Iterator[_Risk]:
 def _moments(linked: Sequence[Stretch], target: float) -> list[_Moments]:
     """Return what the risk of each stretch is made of; all have a return."""
     if len(linked) == 1:
-        return list(_of_any(linked, target))
+        return [_of_one(linked[0], target)]
     # Periods that coincide, as the quarter and the year in March, are measured once.
     distinct: dict[tuple[int, Span], int] = {}
     firsts = [distinct.setdefault((id(each.history), each.span), place) for place, each in enumerate(linked)]
@@ -185,6 +197,14 @@ def _moments(linked: Sequence[Stretch], target: float) -> list[_Moments]:
         if len(places) > 1:
             found.update(zip(places, _of_same_days([linked[place] for place in places], target), strict=True))
     return [found[place] for place in firsts]
+
+
+def _of_one(stretch: Stretch, target: float) -> _Moments:
+    """Return the moments of a stretch."""
+    series = Series([np.asarray(stretch.linked.twr.sub_returns)])
+    beside = _finite_benchmark(stretch)
+    joint = None if beside is None else series.joint_moments(Series([beside]))[0]
+    return series.moments(target, TAIL_SHARE)[0], joint
 
 
 def _of_any(stretches: Sequence[Stretch], target: float) -> Iterator[_Moments]:
@@ -207,7 +227,7 @@ def _of_same_days(stretches: Sequence[Stretch], target: float) -> Iterator[_Mome
     benchmark = None if beside is None else Series([beside])
     returns = [np.asarray(each.linked.twr.sub_returns) for each in stretches]
     for rows in blocks(returns, [each.size for each in returns]):
-        series = Series(np.stack(rows))
+        series = Series(np.concatenate(rows).reshape(len(rows), -1))
         joint: Sequence[JointMoments | None] = [None] * len(rows)
         if benchmark is not None:
             joint = series.joint_moments(benchmark)

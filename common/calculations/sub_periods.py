@@ -3,7 +3,6 @@
 `returns` links it, and has the formulas in the docstrings of the public functions.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -17,8 +16,7 @@ LARGE_FLOW_SHARE = 0.10
 _ROUNDING = 1e-12
 
 
-@dataclass(frozen=True, slots=True)
-class SubPeriods:
+class SubPeriods(NamedTuple):
     """The stretches between consecutive valuations, each with its growth.
 
     Attributes
@@ -66,12 +64,21 @@ class SubPeriods:
 
 
 class Growth(NamedTuple):
-    """What became of the capital of sub-periods; arrays of one shape, and what they mean is told by `SubPeriods`."""
+    """What became of the capital of sub-periods.
+
+    Attributes
+    ----------
+    growth, empty, unexplained, undefined
+        Arrays of one shape; what they mean is told by `SubPeriods`.
+    flagged : bool
+        Some sub-period is empty or undefined.
+    """
 
     growth: FloatArray
     empty: NDArray[np.bool_]
     unexplained: NDArray[np.bool_]
     undefined: NDArray[np.bool_]
+    flagged: bool
 
 
 def daily_sub_periods(valuations: Valuations, flows: Flows, timing: FlowTiming) -> SubPeriods:
@@ -83,6 +90,7 @@ def daily_sub_periods(valuations: Valuations, flows: Flows, timing: FlowTiming) 
     return _sub_periods(days, daily_growth(v0, values[1:], net, moved, timing))
 
 
+@np.errstate(over="ignore")
 def daily_growth(v0: FloatArray, v1: FloatArray, net: FloatArray, moved: FloatArray, timing: FlowTiming) -> Growth:
     """Return the growth of sub-periods from `v0` to `v1`; `calculate_daily_twr` tells the formulas.
 
@@ -107,8 +115,7 @@ def daily_growth(v0: FloatArray, v1: FloatArray, net: FloatArray, moved: FloatAr
     if v0.size and least > 0.0 and lowest(capital) > _ROUNDING * (highest(v0) + highest(moved)):
         # Always invested, as nearly all portfolios are: no sub-period needs a second look.
         never = np.zeros(capital.shape, dtype=np.bool_)
-        with np.errstate(over="ignore"):
-            return Growth(ending / capital, never, never, never)
+        return Growth(ending / capital, never, never, never, flagged=False)
     rounding = _ROUNDING * (np.abs(v0) + moved)
     no_capital = np.abs(capital) <= rounding
     untouched = (v0 == 0.0) & (moved == 0.0)
@@ -147,13 +154,20 @@ def dietz_sub_periods(valuations: Valuations, flows: Flows, timing: FlowTiming) 
 
 def outside_valuations(valuations: Valuations, flows: Flows, timing: FlowTiming) -> bool:
     """Tell whether a flow belongs to no sub-period, and so was left out."""
-    return valuations.days.size > 0 and _counted_flows(valuations, flows, timing).days.size < flows.days.size
+    days, flow_days = valuations.days, flows.days
+    if not days.size or not flow_days.size:
+        return False
+    late = 1 if timing is FlowTiming.AFTER_CLOSE else 0  # as `Flows.within` has it
+    return flow_days.item(0) <= days.item(0) - late or flow_days.item(-1) > days.item(-1) - late
 
 
 def _counted_flows(valuations: Valuations, flows: Flows, timing: FlowTiming) -> Flows:
     """Return the flows that belong to a sub-period."""
     days = valuations.days
-    return flows.within(int(days[0]), int(days[-1]), timing) if days.size else Flows.none()
+    if not days.size:
+        return Flows.none()
+    whole = not outside_valuations(valuations, flows, timing)
+    return flows if whole else flows.within(days.item(0), days.item(-1), timing)
 
 
 def _sub_period_of(days: DayArray, flow_days: DayArray, timing: FlowTiming) -> NDArray[np.intp]:
@@ -182,16 +196,15 @@ def _divided(
     undefined: NDArray[np.bool_],
 ) -> Growth:
     growth = np.ones_like(capital)
+    flagged = empty | undefined
     with np.errstate(over="ignore"):
-        np.divide(ending, capital, out=growth, where=~(empty | undefined))
-    return Growth(growth, empty, unexplained, undefined)
+        np.divide(ending, capital, out=growth, where=~flagged)
+    return Growth(growth, empty, unexplained, undefined, bool(flagged.any()))
 
 
 def _sub_periods(days: DayArray, grown: Growth, large_flow: NDArray[np.bool_] | None = None) -> SubPeriods:
     """Return the sub-periods between valuations on `days`."""
-    special = np.count_nonzero(grown.empty) or np.count_nonzero(grown.undefined)
-    regular = not special and lowest(grown.growth) > 0.0
-    large = np.zeros(grown.empty.size, dtype=np.bool_) if large_flow is None else large_flow
-    return SubPeriods(
-        days[:-1], days[1:], grown.growth, grown.empty, grown.unexplained, grown.undefined, large, regular
-    )
+    growth, empty, unexplained, undefined, flagged = grown
+    large = np.zeros(empty.size, dtype=np.bool_) if large_flow is None else large_flow
+    regular = not flagged and lowest(growth) > 0.0
+    return SubPeriods(days[:-1], days[1:], growth, empty, unexplained, undefined, large, regular)

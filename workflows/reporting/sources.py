@@ -6,7 +6,7 @@ request is shown alone, for those data are not kept.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -200,9 +200,8 @@ def calculated_row(
 
 def period_of_row(period: PeriodPerformance) -> dict[str, Any]:
     """Return a period as it stands in a row: its own metrics and those of risk side by side."""
-    found = asdict(period)
-    risk = found.pop("risk")
-    del found["label"]
+    found, risk = period._asdict(), period.risk._asdict()
+    del found["label"], found["risk"]
     undefined = found.pop("undefined") | risk.pop("undefined")
     start, end = found.pop("from_date"), found.pop("to_date")
     flat = {"from": start, "to": end, **found, **risk}
