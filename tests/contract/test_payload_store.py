@@ -114,6 +114,7 @@ def test_keys_are_told_in_their_order(store: PayloadStore) -> None:
     assert list(store.keys("none/")) == []
 
 
+@pytest.mark.slow
 def test_more_keys_than_a_page_has(s3: Any) -> None:
     store = S3PayloadStore(s3, BUCKET)
     for number in range(1001):

@@ -44,6 +44,11 @@ def test_every_acknowledgement_is_at_one_resource_and_has_a_reason(synthesis: Sy
     assert found
 
 
+@pytest.mark.parametrize(
+    "synthesis",
+    ["prod", pytest.param("dev", marks=pytest.mark.slow), pytest.param("none", marks=pytest.mark.slow)],
+    indirect=True,
+)
 def test_cfn_lint_finds_nothing(synthesis: Synthesis) -> None:
     for file in synthesis.files():
         matches = lint_file(file, config=ManualArgs(ignore_checks=list(IGNORED)))

@@ -126,6 +126,7 @@ def test_an_invalid_request_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.slow
 def test_what_the_books_alone_can_tell_of_a_request_is_told_as_any_other_fault(tmp_path: Path) -> None:
     request = tmp_path / "request.json"
     request.write_text('{"request_id": "r", "entity_ids": ["p"], "benchmark": {"benchmark_id": "NOPE"}}')
@@ -211,6 +212,13 @@ def test_a_manifest_is_a_fleet_run_and_its_failures_are_one_again(tmp_path: Path
     assert again.returncode == 1
     assert "there is no portfolio nobody in the books" in again.stdout
     assert "FleetRunFailed: None of 2 entities could be calculated" in again.stdout
+
+
+@pytest.mark.slow
+def test_a_fleet_run_is_read_by_every_command(tmp_path: Path) -> None:
+    done = perfcalc("run", manifest(tmp_path), "--json", data_dir=tmp_path / "data")
+    report = json.loads(done.stdout)
+    name, failures = report["execution"]["name"], Path(report["files"]["failures"])
     (row,) = json.loads(perfcalc("results", "p1", "--json", data_dir=tmp_path / "data").stdout)
     assert row["request_id"] == "month-end"
     watched = perfcalc("watch", name, data_dir=tmp_path / "data")

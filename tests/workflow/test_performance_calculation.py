@@ -328,6 +328,7 @@ def test_a_refused_row_is_not_in_the_backfill(tmp_path: Path) -> None:
         assert [row["entity_id"] for row in message["rows"]] == ["p-1"]
 
 
+@pytest.mark.slow
 def test_explicit_periods_without_end_fail_no_run(tmp_path: Path) -> None:
     """Sixteen requests of 32 periods each are more than an item holds."""
     with world(tmp_path) as it:

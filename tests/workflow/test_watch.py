@@ -125,6 +125,7 @@ def test_ctrl_c_ends_the_watching_and_not_the_run(tmp_path: Path) -> None:
     assert (running.returncode, json.loads(out)["status"]) == (0, "SUCCEEDED")
 
 
+@pytest.mark.slow
 def test_what_was_run_is_read_while_another_process_holds_the_data_directory(ran: Path) -> None:
     alone = perfcalc("history", "--json", data_dir=ran).stdout
     rows = perfcalc("results", "first-steps", "--json", data_dir=ran).stdout
@@ -191,6 +192,7 @@ def everything(world: Readable) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 def test_the_same_request_is_followed_in_the_process_that_has_it_under_way(tmp_path: Path) -> None:
     data_dir, path = tmp_path / "data", request(tmp_path, 60)
     with running(path, data_dir) as first:
