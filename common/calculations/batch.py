@@ -8,8 +8,8 @@ from common.calculations.performance import Performance, measure
 from common.calculations.periods import Period
 from common.calculations.types import DayArray, Flows, Valuations
 
-VALUES_AT_ONCE = 262_144
-"""Valuations of a chunk: two MiB in each of the few arrays that are kept until it is done."""
+VALUES_AT_ONCE = 131_072
+"""Valuations of a chunk: a MiB in each of the few arrays that are kept until it is done."""
 
 Portfolio = tuple[Valuations, Flows]
 
