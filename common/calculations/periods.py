@@ -143,8 +143,7 @@ def infer_periods_per_year(days: DayArray) -> int:
         # days skip week-ends: their mean distance is 7/5 of a day, that of calendar days 1.
         return 252 if mean > 1.2 else 365
     distances = days[1:] - days[:-1]
-    daily = 2 * np.count_nonzero(distances <= 1) > distances.size
-    median = 1.0 if daily else float(np.median(distances))
+    median = float(np.median(distances))
     if median <= 1.0:
         return 252
     usual = distances[(distances >= 0.5 * median) & (distances <= 2.0 * median)]

@@ -181,7 +181,7 @@ def risks(stretches: Sequence[Stretch]) -> Iterator[_Risk]:
 def _moments(linked: Sequence[Stretch], target: float) -> list[_Moments]:
     """Return what the risk of each stretch is made of; all have a return."""
     if len(linked) == 1:
-        return [_of_one(linked[0], target)]
+        return list(_of_any(linked, target))
     # Periods that coincide, as the quarter and the year in March, are measured once.
     distinct: dict[tuple[int, Span], int] = {}
     firsts = [distinct.setdefault((id(each.history), each.span), place) for place, each in enumerate(linked)]
@@ -197,14 +197,6 @@ def _moments(linked: Sequence[Stretch], target: float) -> list[_Moments]:
         if len(places) > 1:
             found.update(zip(places, _of_same_days([linked[place] for place in places], target), strict=True))
     return [found[place] for place in firsts]
-
-
-def _of_one(stretch: Stretch, target: float) -> _Moments:
-    """Return the moments of a stretch."""
-    series = Series([np.asarray(stretch.linked.twr.sub_returns)])
-    beside = _finite_benchmark(stretch)
-    joint = None if beside is None else series.joint_moments(Series([beside]))[0]
-    return series.moments(target, TAIL_SHARE)[0], joint
 
 
 def _of_any(stretches: Sequence[Stretch], target: float) -> Iterator[_Moments]:

@@ -21,7 +21,7 @@ import duckdb
 
 from common.errors import PermanentError
 from workflows.local.loopback import LoopbackServer
-from workflows.local.timestream_series import NO_SERIES, digest_texts, series_key
+from workflows.local.timestream_series import NO_SERIES, digest_texts, quoted, series_key
 
 # Limits of the service: Amazon Timestream for LiveAnalytics developer guide, "Quotas".
 MAX_RECORDS: Final = 100
@@ -223,7 +223,8 @@ class _Database:
             f"CREATE TABLE IF NOT EXISTS {_INTERNAL}.tables (database VARCHAR, name VARCHAR, properties VARCHAR, "
             "PRIMARY KEY (database, name))"
         )
-        digest_texts(connection, _INTERNAL)
+        with self._transaction():
+            digest_texts(connection, _INTERNAL)
 
     def close(self) -> None:
         with self._lock:
@@ -234,7 +235,7 @@ class _Database:
         name = request["DatabaseName"]
         with self._lock:
             try:
-                self._connection.execute(f"CREATE SCHEMA {_quoted(name)}")
+                self._connection.execute(f"CREATE SCHEMA {quoted(name)}")
             except duckdb.CatalogException:
                 raise _ServiceError("ConflictException", f"The database {name} already exists", status=409) from None
         return self._describe_database(request)
@@ -396,7 +397,7 @@ class _Database:
             return
         table = _internal(database, name)
         dimensions = sorted({dimension for point in points for dimension in point.dimensions})
-        columns = [*_COLUMNS, *map(_quoted, dimensions)]
+        columns = [*_COLUMNS, *map(quoted, dimensions)]
         values: list[list[Any]] = [
             [point.series for point in points],
             [point.version for point in points],
@@ -419,16 +420,16 @@ class _Database:
     def _add_columns(self, database: str, name: str, missing: Sequence[str]) -> None:
         with self._transaction():
             # A column cannot be added under a view that names the others.
-            self._connection.execute(f"DROP VIEW {_quoted(database)}.{_quoted(name)}")
+            self._connection.execute(f"DROP VIEW {quoted(database)}.{quoted(name)}")
             for dimension in missing:
                 self._connection.execute(
-                    f"ALTER TABLE {_internal(database, name)} ADD COLUMN {_quoted(dimension)} VARCHAR"
+                    f"ALTER TABLE {_internal(database, name)} ADD COLUMN {quoted(dimension)} VARCHAR"
                 )
             self._show(database, name)
 
     def _show(self, database: str, name: str) -> None:
         self._connection.execute(
-            f"CREATE VIEW {_quoted(database)}.{_quoted(name)} AS "
+            f"CREATE VIEW {quoted(database)}.{quoted(name)} AS "
             f"SELECT * EXCLUDE (ts_series, ts_version) FROM {_internal(database, name)}"
         )
 
@@ -656,8 +657,4 @@ def _described(database: str, name: str, properties: Json) -> Json:
 
 
 def _internal(database: str, name: str) -> str:
-    return f"{_INTERNAL}.{_quoted(f'{database}/{name}')}"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return f"{_INTERNAL}.{quoted(f'{database}/{name}')}"

@@ -1,4 +1,4 @@
-"""What a point of the local Timestream is known by, and how files of before come to know it."""
+"""What a point of the local Timestream is known by, how files of before come to know it, and names as SQL has them."""
 
 import json
 from collections.abc import Mapping
@@ -27,19 +27,16 @@ def digest_texts(connection: duckdb.DuckDBPyConnection, schema: str) -> None:
     Parameters
     ----------
     connection
-        Of the file, in no transaction.
+        Of the file, in a transaction that is the caller's.
     schema
         Has the tables of points.
     """
     found = connection.execute(
-        "SELECT '\"' || replace(table_name, '\"', '\"\"') || '\"' FROM duckdb_columns() "
+        "SELECT table_name FROM duckdb_columns() "
         "WHERE schema_name = ? AND column_name = 'ts_series' AND data_type = 'VARCHAR'",
         [schema],
     ).fetchall()
-    if not found:
-        return
-    connection.execute("BEGIN TRANSACTION")
-    for (table,) in found:
+    for table in (quoted(name) for (name,) in found):
         # The type of a primary key cannot be changed. The name is no table's: theirs have a slash.
         connection.execute(
             f"CREATE TABLE {schema}.digested AS "  # noqa: S608 - of quoted names
@@ -48,4 +45,8 @@ def digest_texts(connection: duckdb.DuckDBPyConnection, schema: str) -> None:
         connection.execute(f"DROP TABLE {schema}.{table}")
         connection.execute(f"ALTER TABLE {schema}.digested RENAME TO {table}")
         connection.execute(f"ALTER TABLE {schema}.{table} ADD PRIMARY KEY (ts_series)")
-    connection.execute("COMMIT")
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL has it, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
