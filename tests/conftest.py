@@ -6,9 +6,17 @@ from collections.abc import Iterator
 
 import boto3
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.signals import handlers_restored
 from workflows.local.dynamodb import ACCESS_KEY, SECRET_KEY
+
+# How long an example takes says how busy the machine is.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("random", _PATIENT)
+# What decides whether a change may land is the same each time it is asked; a person's `make test` looks further.
+settings.register_profile("repeatable", _PATIENT, derandomize=True, print_blob=True)
+settings.load_profile("random")
 
 
 def pytest_sessionstart() -> None:

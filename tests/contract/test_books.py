@@ -807,7 +807,7 @@ def _entries() -> st.SearchStrategy[list[tuple[bool, list[Transaction]]]]:
 
 
 @pytest.mark.parametrize("engine", ["memory", "moto"])
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(calls=_entries())
 def test_any_sequence_of_entries_keeps_the_last_content_and_the_earliest_date(
     engine: str, calls: list[tuple[bool, list[Transaction]]]

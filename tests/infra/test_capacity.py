@@ -392,7 +392,7 @@ def test_a_part_of_a_run_with_a_part_of_everything_takes_as_long() -> None:
 # and laws
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     portfolios=st.integers(1, 600),
     batch=st.integers(1, 60),
@@ -425,7 +425,7 @@ def test_every_portfolio_is_done_or_lost_exactly_once(
     assert simulate(found.run) == found  # the same seed, the same run
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     portfolios=st.integers(50, 1_000),
     batches=st.integers(1, 30),

@@ -7,7 +7,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from common.calculations import FlowTiming, TransactionType, calculate_daily_twr
@@ -28,8 +28,6 @@ SCHEDULES = {
 }
 INCLUDED = {FlowTiming.AFTER_CLOSE: False, FlowTiming.END_OF_DAY: True}
 UNITS = 10
-# A whole world is made for each example.
-PLAIN = settings(deadline=None)
 
 
 @dataclass
@@ -232,7 +230,6 @@ def twr(history: History) -> float | None:
     ).value
 
 
-@PLAIN
 @given(worlds())
 def test_an_account_is_what_a_plain_count_makes_of_its_portfolios(world: World) -> None:
     history = world.history(FlowTiming.END_OF_DAY)
@@ -241,7 +238,6 @@ def test_an_account_is_what_a_plain_count_makes_of_its_portfolios(world: World) 
     assert flows_of(history) == pytest.approx(flows, rel=1e-9)
 
 
-@PLAIN
 @given(worlds(("daily",)))
 def test_an_account_of_what_is_valued_daily_is_their_sum_on_every_business_day(world: World) -> None:
     values = values_of(world.history())
@@ -252,7 +248,6 @@ def test_an_account_of_what_is_valued_daily_is_their_sum_on_every_business_day(w
     assert all(day % 7 < 5 or day in world.plainly()[1] for day in values)
 
 
-@PLAIN
 @given(worlds(("daily", "traded")))
 def test_where_no_market_is_missed_the_return_is_that_of_valuing_everything_every_day(world: World) -> None:
     values, flows = world.plainly()
@@ -271,7 +266,6 @@ def test_where_no_market_is_missed_the_return_is_that_of_valuing_everything_ever
     assert found == pytest.approx(growth - 1, rel=1e-9, abs=1e-12)
 
 
-@PLAIN
 @given(worlds(moving=False))
 def test_flows_and_transfers_are_no_performance_of_an_account(world: World) -> None:
     for timing in (FlowTiming.END_OF_DAY, FlowTiming.AFTER_CLOSE):
@@ -280,7 +274,6 @@ def test_flows_and_transfers_are_no_performance_of_an_account(world: World) -> N
         assert found is None or found == pytest.approx(0.0, abs=1e-9)
 
 
-@PLAIN
 @given(worlds(), st.integers(0, LENGTH - 1))
 def test_what_comes_later_changes_nothing_earlier_of_an_account(world: World, until: int) -> None:
     whole = world.history(FlowTiming.END_OF_DAY, LENGTH)

@@ -21,7 +21,7 @@ from tasks.calculate_portfolio import calculate_portfolio
 START = date(2019, 12, 31)
 LENGTH = 900
 # A whole world is made for each example.
-PLAIN = settings(deadline=None, max_examples=200)
+PLAIN = settings(max_examples=200)
 
 Point = tuple[date, float]
 Series = list[Point]

@@ -5,7 +5,7 @@ from math import log1p
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from common.calculations import (
@@ -63,7 +63,6 @@ def portfolios(draw: st.DrawFn) -> list[Portfolio]:
     return [found[each] for each in draw(st.permutations(range(len(found))))]
 
 
-@settings(deadline=None)
 @given(
     portfolios(),
     TIMINGS,

@@ -5,7 +5,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from common.calculations.moments import NUMBERS_AT_ONCE, Drawdown, Series, blocks
@@ -42,7 +42,6 @@ def plain_drawdown(returns: list[float]) -> tuple[float, int | None]:
     return deepest, trough
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(return_series(min_size=1), STEADY), min_size=1, max_size=5), st.sampled_from([0.0, 0.001]))
 @example([[0.3 + 1e-9, 0.3 - 1e-9, 0.3], [-0.25] * 40], 0.0)
 def test_agree_with_fifty_digits(lists: list[list[float]], target: float) -> None:
@@ -69,7 +68,6 @@ def test_agree_with_fifty_digits(lists: list[list[float]], target: float) -> Non
             assert found.fourths == pytest.approx(float(fourths), abs=1e-12 * scale)
 
 
-@settings(deadline=None)
 @given(SERIES)
 def test_quantile_and_tail_are_those_of_numpy(lists: list[list[float]]) -> None:
     with np.errstate(all="ignore"):
@@ -100,7 +98,6 @@ def test_the_quantile_is_right_where_few_returns_are_far_below_the_mean(shape: s
     assert found.tail == pytest.approx(float(returns[returns <= quantile].mean()), rel=1e-13)
 
 
-@settings(deadline=None)
 @given(SERIES)
 def test_drawdowns_are_those_of_a_loop_over_the_days(lists: list[list[float]]) -> None:
     for returns, found in zip(lists, series_of(lists).drawdowns(), strict=True):
@@ -110,7 +107,6 @@ def test_drawdowns_are_those_of_a_loop_over_the_days(lists: list[list[float]]) -
             assert found == Drawdown(0.0)
 
 
-@settings(deadline=None)
 @given(SERIES, st.data())
 def test_against_a_benchmark_they_are_those_of_each_pair(lists: list[list[float]], data: st.DataObject) -> None:
     others = [data.draw(return_series(min_size=len(each), max_size=len(each))) for each in lists]
@@ -143,7 +139,6 @@ def test_against_a_benchmark_they_are_those_of_each_pair(lists: list[list[float]
             assert chosen.any() or growth == 1.0
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 3 * NUMBERS_AT_ONCE), max_size=12))
 def test_blocks_hold_everything_once_and_are_bounded(sizes: list[int]) -> None:
     found = [list(each) for each in blocks(sizes, sizes)]

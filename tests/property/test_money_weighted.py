@@ -7,7 +7,7 @@ from math import isfinite, log1p
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from common.calculations import (
@@ -65,7 +65,6 @@ def test_plugs_back_to_zero(investment: tuple[list[int], list[float]]) -> None:
     assert abs(worth) <= size * 1e-13 * (1 + years * (1 + abs(log1p(found.value))) / (1 + found.value))
 
 
-@settings(deadline=None)
 @given(investments())
 def test_agrees_with_fifty_digits(investment: tuple[list[int], list[float]]) -> None:
     days, amounts = investment
@@ -98,7 +97,6 @@ def test_depends_on_neither_unit_nor_start(
         assert other.value == pytest.approx(one.value, rel=1e-9, abs=1e-9)
 
 
-@settings(deadline=None)  # 201 present values with 50 digits
 @given(DAYS, st.data())
 def test_every_root_is_one_and_none_is_missed(days: list[int], data: st.DataObject) -> None:
     amounts = data.draw(st.lists(st.floats(-1e4, 1e4), min_size=len(days), max_size=len(days)))

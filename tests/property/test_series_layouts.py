@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from common.calculations.extremes import deepest_fall, lower_tail
@@ -34,7 +34,6 @@ def pair(each: FloatArray, beside: FloatArray) -> JointMoments:
     return found
 
 
-@settings(deadline=None)
 @given(rows(), TARGETS)
 def test_the_rows_of_a_matrix_are_each_what_they_are_alone(series: list[FloatArray], target: float) -> None:
     with np.errstate(all="ignore"):
@@ -42,7 +41,6 @@ def test_the_rows_of_a_matrix_are_each_what_they_are_alone(series: list[FloatArr
         np.testing.assert_equal(found, [alone(each, target) for each in series])
 
 
-@settings(deadline=None)
 @given(st.lists(return_series(min_size=1), min_size=2, max_size=5), TARGETS)
 def test_series_laid_end_to_end_are_each_what_they_are_alone(lists: list[list[float]], target: float) -> None:
     series = [np.array(each) for each in lists]
@@ -50,7 +48,6 @@ def test_series_laid_end_to_end_are_each_what_they_are_alone(lists: list[list[fl
         np.testing.assert_equal(Series(series).moments(target, TAIL), [alone(each, target) for each in series])
 
 
-@settings(deadline=None)
 @given(rows(), st.sampled_from(["as it is", "only rises", "never rises"]))
 def test_a_benchmark_beside_all_rows_is_beside_each_of_them(series: list[FloatArray], shape: str) -> None:
     beside, *compared = series
@@ -63,7 +60,6 @@ def test_a_benchmark_beside_all_rows_is_beside_each_of_them(series: list[FloatAr
         assert {each.up for each in found} == {1.0}
 
 
-@settings(deadline=None)
 @given(st.lists(return_series(min_size=1), min_size=2, max_size=5), st.data())
 def test_a_benchmark_for_each_of_several_series_is_beside_its_own(
     lists: list[list[float]], data: st.DataObject
@@ -80,7 +76,6 @@ def test_the_growth_over_all_is_the_product_of_the_growths(series: list[FloatArr
         assert pair(each, each).growth == float(np.multiply.reduce(1.0 + each)) == pair(each, each).benchmark_growth
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 4_000), st.floats(-1e6, 1e6)),

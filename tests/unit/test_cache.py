@@ -15,7 +15,7 @@ from threading import Barrier, Event, Lock, Semaphore
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -549,7 +549,6 @@ class CacheMachine(RuleBasedStateMachine):
         assert found.hits + found.misses + found.waits == self.calls
 
 
-CacheMachine.TestCase.settings = settings(deadline=None)
 TestCacheAgainstItsModel = CacheMachine.TestCase
 
 

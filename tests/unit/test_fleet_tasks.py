@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import common.batches
@@ -531,7 +531,6 @@ def test_a_store_that_does_not_answer_is_asked_again() -> None:
         summarise(Broken(payloads.objects), planned)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_every_entry_is_counted_once_whatever_becomes_of_its_batch(data: st.DataObject) -> None:
     entries = data.draw(

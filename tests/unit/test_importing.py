@@ -841,7 +841,7 @@ def row(**columns: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, str]]:
         unique_by=lambda each: each["transaction_id"],
     ),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_same_rows_as_csv_and_as_json_lines_are_the_same_books(
     clients: Rows, securities: Rows, prices: Rows, transactions: Rows
 ) -> None:

@@ -117,7 +117,6 @@ class Fuzzer:
             max_examples=examples,
             derandomize=same,
             database=None,
-            deadline=None,
             phases=[Phase.generate],  # a world that has changed meanwhile cannot be asked the same again
             suppress_health_check=list(HealthCheck),
         )
