@@ -4,6 +4,7 @@ import shlex
 import signal
 import sys
 import traceback
+from contextvars import copy_context
 from datetime import UTC, datetime
 from tempfile import NamedTemporaryFile
 from types import FrameType
@@ -59,7 +60,7 @@ def main() -> None:
     # `perfcalc results x | head` closes the pipe early; that is no error.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
-        app()
+        copy_context().run(app)  # a caller in the same process is left no settings of ours
     except Stopped as stopped:
         _fail("Stopped.", stopped.exit_code)
     except InvalidRequestError as error:
