@@ -8,6 +8,7 @@ import boto3
 import pytest
 from hypothesis import HealthCheck, settings
 
+from common.observability import logger
 from tests.signals import handlers_restored
 from workflows.local.dynamodb import ACCESS_KEY, SECRET_KEY
 
@@ -23,6 +24,9 @@ def pytest_sessionstart() -> None:
     # A worker holds every test, and moto's and botocore's models: looking through those for garbage each time that some
     # have been added to them was a quarter of the suite's time.
     gc.set_threshold(100_000, 20, 100)
+    # The functions' log goes to what the standard output is when it is first asked for: not to what a test captures,
+    # which is closed at its end.
+    logger()
 
 
 def pytest_xdist_auto_num_workers() -> int:

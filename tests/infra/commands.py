@@ -11,7 +11,6 @@ from typing import Any
 import boto3
 import pytest
 
-from common.observability import logger
 from tests.e2e.flow import Answer
 from tests.infra.deployed import Deployed
 from workflows.cli import main
@@ -40,8 +39,6 @@ def commands(stage: Deployed) -> Iterator[Callable[..., Answer]]:
 
     session = boto3.DEFAULT_SESSION
     assert session is not None
-    # The functions' log goes to what was the standard output when it was first made: not to what a command prints.
-    logger()
     handler: Callable[..., Any] = answer  # botocore takes what a hook returns
     with pytest.MonkeyPatch.context() as patch:
         session.events.register("before-call.cloudformation.DescribeStacks", handler)

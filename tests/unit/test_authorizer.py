@@ -19,7 +19,7 @@ from moto import mock_aws
 
 from common.config import AuthorizerSettings
 from common.errors import StoreError, ThrottledError, TransientError
-from common.observability import SERVICE, logger
+from common.observability import SERVICE
 from workflows.local.development_key import mint
 from workflows.triggers.authorizer import (
     KEYS_SECONDS,
@@ -96,12 +96,6 @@ class World:
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _logger() -> None:
-    """Have the logger made before a test's own capture of the output, which it would keep."""
-    logger()
 
 
 @pytest.fixture(autouse=True)
