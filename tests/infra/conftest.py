@@ -34,6 +34,7 @@ VARIANTS = {
 """Every stage, among them a deployment without a time series, with the settings that a stage need not have."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of this name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of the templates in one process: each process would synthesise for itself."""
     for item in items:

@@ -218,7 +218,7 @@ WAITING: tuple[Faults, Json] = (
 )
 
 
-@pytest.mark.parametrize(("faults", "state"), [(None, task("linger")), WAITING, (lambda *_: Delay(4), task())])
+@pytest.mark.parametrize(("faults", "state"), [(None, task("linger")), WAITING, (lambda *_: Delay(60), task())])
 def test_closing_aborts_what_runs(tmp_path: Path, faults: Faults | None, state: Json) -> None:
     """Whether a task runs, waits for its next attempt, or hangs longer than anybody waits."""
     with opened(tmp_path, faults, scale=1) as world:
@@ -227,7 +227,7 @@ def test_closing_aborts_what_runs(tmp_path: Path, faults: Faults | None, state: 
         time.sleep(0.2)
         began = time.monotonic()
         world.archived.close(machine.state_machine_arn, timeout=1, wake=world.engine.end_waits)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 30  # of the minute that it hangs or waits
     with opened(tmp_path) as world:
         machine = world.machine(each(task()))
         execution = machine.describe("run")
