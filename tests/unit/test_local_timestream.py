@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from common.stores.timestream import TimestreamReader
 from tests.time_series import SPECIFIED_QUERY, timestream_client
-from workflows.local import timestream_operations
+from workflows.local import timestream_tables
 from workflows.local.timestream import LocalTimestream, LocalTimestreamError
 
 NOW = datetime(2024, 7, 1, 12, tzinfo=UTC)
@@ -632,7 +632,7 @@ def test_a_change_of_the_schema_that_fails_leaves_what_was_there(
     table.write(record())
     before = table.rows()
     with monkeypatch.context() as patch:
-        patch.setattr(timestream_operations.Database, "_show", fail)
+        patch.setattr(timestream_tables.Tables, "_show", fail)
         wider = record(Dimensions=dimensions(entity_id="p-1", account_id="a"))
         assert refusal(table.write, wider) == ("InternalServerException", "the disk is full")
         assert refusal(Table.of, endpoint, f"{table.name}_more")[0] == "InternalServerException"

@@ -18,7 +18,7 @@ import duckdb
 from common.errors import PermanentError
 from workflows.local.loopback import LoopbackServer
 from workflows.local.timestream_errors import ServiceError
-from workflows.local.timestream_operations import Database
+from workflows.local.timestream_operations import Operations
 
 # Well above what 100 records of 2 KB, or the longest query, need; beyond it the body is not looked at.
 MAX_BODY_BYTES: Final = 1024 * 1024
@@ -69,8 +69,8 @@ class LocalTimestream:
 
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._database = Database(_connect(self._path), self._clock)
-        self._server = _Server(self._database, self._faults)
+        self._operations = Operations(_connect(self._path), self._clock)
+        self._server = _Server(self._operations, self._faults)
         self.endpoint = self._server.endpoint
         self._server.start()
         return self
@@ -82,7 +82,7 @@ class LocalTimestream:
         traceback: TracebackType | None,
     ) -> None:
         self._server.stop()
-        self._database.close()
+        self._operations.close()
 
 
 def _connect(path: Path) -> duckdb.DuckDBPyConnection:
@@ -103,9 +103,9 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
 
 
 class _Server(LoopbackServer):
-    def __init__(self, database: "Database", faults: Faults | None) -> None:
+    def __init__(self, operations: Operations, faults: Faults | None) -> None:
         super().__init__(_Handler, "timestream")
-        self.database = database
+        self.operations = operations
         self.faults = faults
 
 
@@ -151,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
         if operation == "DescribeEndpoints":
             host = self.headers.get("Host", "")
             return {"Endpoints": [{"Address": host, "CachePeriodInMinutes": 1440}]}
-        handler = self.server.database.operations.get(operation)
+        handler = self.server.operations.by_name.get(operation)
         if handler is None:
             raise ServiceError("UnknownOperationException", f"{operation} is not supported here")
         return handler(request)

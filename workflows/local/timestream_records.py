@@ -1,23 +1,28 @@
 """A record of the local Timestream: what it is stored as, or why it is not."""
 
+import json
 import math
 import re
-import uuid
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any, Final
+from uuid import UUID
 
 from workflows.local.timestream_errors import ServiceError
-from workflows.local.timestream_series import NO_SERIES, series_key
 
 # Limits of the service: Amazon Timestream for LiveAnalytics developer guide, "Quotas".
+MAX_RECORDS: Final = 100
 MAX_DIMENSIONS: Final = 128
 MAX_DIMENSION_NAME_BYTES: Final = 60
 MAX_MEASURE_NAME_BYTES: Final = 256
 MAX_RECORD_BYTES: Final = 2048
+FUTURE_WINDOW: Final = timedelta(minutes=15)
 # The 64 bits of a version and of a time in nanoseconds.
 MAX_LONG: Final = 2**63 - 1
 
+# Of a record that is refused.
+_NO_SERIES: Final = UUID(int=0)
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - DuckDB's naive UTC
 _UNITS: Final = {"SECONDS": 1, "MILLISECONDS": 10**3, "MICROSECONDS": 10**6, "NANOSECONDS": 10**9}
 # Names a dimension cannot have: AWS IoT's API reference, TimestreamDimension. So columns of our own may begin with ts_.
@@ -38,7 +43,7 @@ class Point:
     __slots__ = ("dimensions", "measure", "refusal", "series", "time", "value", "version")
 
     def __init__(self) -> None:
-        self.series = NO_SERIES
+        self.series = _NO_SERIES
         self.version = 1
         self.time = _EPOCH
         self.measure = ""
@@ -76,6 +81,15 @@ class Point:
         return point
 
 
+def series_key(nanoseconds: int, measure: str, dimensions: Mapping[str, str]) -> UUID:
+    """Return the key of the one point that has this time, measure and dimensions.
+
+    It is the half of a digest: 16 bytes in the row and in the index, where the text would be hundreds in both.
+    """
+    text = json.dumps([nanoseconds, measure, sorted(dimensions.items())])
+    return UUID(bytes=sha256(text.encode()).digest()[:16])
+
+
 def _nanoseconds(merged: Json) -> int:
     """Return a record's time since the epoch, which is the same in whatever unit it came."""
     return int(merged["Time"]) * (10**9 // _UNITS[merged.get("TimeUnit", "MILLISECONDS")])
@@ -110,9 +124,7 @@ def _is_finite_number(text: str) -> bool:
     return _DOUBLE.fullmatch(text) is not None and math.isfinite(float(text))
 
 
-def settled(
-    points: Sequence[Point], known: Mapping[uuid.UUID, tuple[int, float]]
-) -> tuple[Sequence[Point], Sequence[Json]]:
+def settled(points: Sequence[Point], known: Mapping[UUID, tuple[int, float]]) -> tuple[Sequence[Point], Sequence[Json]]:
     """Return which of a call's points are to be stored, and the others as they are told, in their order.
 
     Parameters
@@ -122,7 +134,7 @@ def settled(
     known
         Version and value of those that are stored.
     """
-    accepted: dict[uuid.UUID, Point] = {}
+    accepted: dict[UUID, Point] = {}
     rejected: list[Json] = []
     for index, point in enumerate(points):
         existing = accepted.get(point.series)
@@ -134,6 +146,19 @@ def settled(
         else:
             accepted[point.series] = point
     return list(accepted.values()), rejected
+
+
+def outside(moment: datetime, now: datetime, properties: Json) -> str | None:
+    """Return why a table of these properties does not take a time: older than it keeps, or too far ahead."""
+    now = now.astimezone(UTC).replace(tzinfo=None)
+    if properties["EnableMagneticStoreWrites"]:
+        oldest = now - timedelta(days=properties["MagneticStoreRetentionPeriodInDays"])
+    else:
+        oldest = now - timedelta(hours=properties["MemoryStoreRetentionPeriodInHours"])
+    newest = now + FUTURE_WINDOW
+    if oldest <= moment < newest:
+        return None
+    return f"The record timestamp is outside the time range [{oldest}, {newest}) of the data ingestion window."
 
 
 def misfit(point: Point, dimensions: Mapping[str, str]) -> str | None:
