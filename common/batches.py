@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Self
 
 from common.errors import StoreError
 from common.json_text import compact_json
+from common.json_types import JsonObject
 from common.models.inputs import PortfolioInput
 from common.models.kinds import EntityType
 from common.models.limits import MAX_PORTFOLIOS_BYTES
@@ -17,8 +18,6 @@ from common.models.request import EntityReference
 from common.models.sources import SourceFormat
 from common.scratch import scratch_database, scratch_file
 from common.stores.ports import PayloadStore
-
-JsonObject = dict[str, Any]
 
 REFUSED = "InvalidPortfolioError"
 """The error of an entry that cannot be planned: the same as when a calculation finds out."""

@@ -11,6 +11,7 @@ from common.batches import BatchWriter, EntityNames
 from common.config import BooksSettings, PayloadSettings
 from common.errors import Fault, InputNotFoundError, InvalidRequestError
 from common.json_text import compact_json
+from common.json_types import JsonObject
 from common.models.books import BookEntityType, EntityKey
 from common.models.fleet import FleetRequest
 from common.models.inputs import PortfolioInput
@@ -24,7 +25,6 @@ from common.stores.dynamodb_entities import entity_store
 from common.stores.ports import EntityStore, PayloadStore
 from common.stores.s3 import payload_store
 
-JsonObject = dict[str, Any]
 _MANIFEST: Final = "manifest"
 """Under `failure`: the file that its message counts the lines of, where the message does not name it itself."""
 

@@ -12,6 +12,7 @@ import ijson
 from common.config import PayloadSettings
 from common.errors import clip, message_of
 from common.json_text import compact_json
+from common.json_types import JsonObject
 from common.models.kinds import EntityType
 from common.models.limits import MAX_PORTFOLIOS_BYTES
 from common.models.manifests import FAILURE
@@ -19,8 +20,6 @@ from common.observability import logger
 from common.scratch import scratch_file
 from common.stores.ports import PayloadStore
 from common.stores.s3 import payload_store
-
-JsonObject = dict[str, Any]
 
 NOT_BEGUN = "NotBegun"
 """The error of portfolios whose batch was not begun, because the run was ended before."""

@@ -12,6 +12,7 @@ from itertools import chain
 from typing import Any
 
 from common.errors import Fault
+from common.json_types import JsonObject
 from workflows.definitions import PLACEHOLDER
 from workflows.states_language import (
     ALL_ERRORS,
@@ -35,8 +36,6 @@ from workflows.states_language import (
     STATE_FIELDS,
     TEMPLATE_FIELDS,
 )
-
-_Json = dict[str, Any]
 
 
 def lint(text: str, known_placeholders: Collection[str]) -> list[Fault]:
@@ -65,14 +64,14 @@ def lint(text: str, known_placeholders: Collection[str]) -> list[Fault]:
     ]
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> _Json:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> JsonObject:
     repeated = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
     if repeated:
         raise ValueError(f"repeated key {', '.join(map(repr, repeated))}")
     return dict(pairs)
 
 
-def _states(machine: _Json, path: str) -> Iterator[Fault]:
+def _states(machine: JsonObject, path: str) -> Iterator[Fault]:
     """Check one scope of states: the machine itself, a Map's ItemProcessor or a branch."""
     states = machine.get("States")
     if not isinstance(states, dict) or not states:
@@ -104,7 +103,7 @@ def _states(machine: _Json, path: str) -> Iterator[Fault]:
             yield Fault(f"{path}.States.{name}", "cannot be reached")
 
 
-def _state(state: _Json, path: str) -> Iterator[Fault]:
+def _state(state: JsonObject, path: str) -> Iterator[Fault]:
     kind = state.get("Type")
     if not isinstance(kind, str) or kind not in STATE_FIELDS:
         yield Fault(f"{path}.Type", f"{kind!r} is not a type of state" + _meant(kind, STATE_FIELDS))
@@ -136,7 +135,7 @@ def _state(state: _Json, path: str) -> Iterator[Fault]:
             yield Fault(path, "one of Seconds, SecondsPath, Timestamp and TimestampPath is needed")
 
 
-def _task(state: _Json, path: str) -> Iterator[Fault]:
+def _task(state: JsonObject, path: str) -> Iterator[Fault]:
     if "TimeoutSeconds" not in state and "TimeoutSecondsPath" not in state:
         yield Fault(path, "TimeoutSeconds is missing: the service would wait for a lost task for three years")
     timeout, heartbeat = state.get("TimeoutSeconds"), state.get("HeartbeatSeconds")
@@ -158,7 +157,7 @@ def _task(state: _Json, path: str) -> Iterator[Fault]:
             yield Fault(f"{path}.Parameters", f"{name} is missing for {action}")
 
 
-def _map(state: _Json, path: str) -> Iterator[Fault]:
+def _map(state: JsonObject, path: str) -> Iterator[Fault]:
     if "MaxConcurrency" in state:
         yield from _whole(state["MaxConcurrency"], 0, f"{path}.MaxConcurrency")
     if "ItemProcessor" not in state:
@@ -177,7 +176,7 @@ def _map(state: _Json, path: str) -> Iterator[Fault]:
             yield Fault(f"{path}.{field}", "only a distributed Map has it")
 
 
-def _distributed(state: _Json, config: _Json, path: str) -> Iterator[Fault]:
+def _distributed(state: JsonObject, config: JsonObject, path: str) -> Iterator[Fault]:
     kind = config.get("ExecutionType")
     if kind not in EXECUTION_TYPES and not PLACEHOLDER.fullmatch(str(kind)):
         yield Fault(f"{path}.ItemProcessor.ProcessorConfig.ExecutionType", f"{kind!r} is neither STANDARD nor EXPRESS")
@@ -192,7 +191,7 @@ def _distributed(state: _Json, config: _Json, path: str) -> Iterator[Fault]:
         yield from _template(part.get("Parameters", {}), f"{path}.{field}.Parameters")
 
 
-def _parallel(state: _Json, path: str) -> Iterator[Fault]:
+def _parallel(state: JsonObject, path: str) -> Iterator[Fault]:
     branches = state.get("Branches", [])
     if not isinstance(branches, list) or not branches:
         yield Fault(f"{path}.Branches", "not a list of one branch or more")
@@ -206,7 +205,7 @@ def _parallel(state: _Json, path: str) -> Iterator[Fault]:
         yield from _states(branch, here)
 
 
-def _choice(state: _Json, path: str) -> Iterator[Fault]:
+def _choice(state: JsonObject, path: str) -> Iterator[Fault]:
     choices = state.get("Choices", [])
     if not isinstance(choices, list) or not choices:
         yield Fault(f"{path}.Choices", "not a list of one rule or more")
@@ -267,7 +266,7 @@ def _catchers(catchers: object, path: str) -> Iterator[Fault]:
     yield from _error_names(catchers, path)
 
 
-def _handlers(handlers: object, path: str) -> Iterator[tuple[str, _Json]]:
+def _handlers(handlers: object, path: str) -> Iterator[tuple[str, JsonObject]]:
     """Yield the entries of a Retry or Catch that are objects; `_error_names` tells about the others."""
     if isinstance(handlers, list):
         yield from ((f"{path}[{index}]", entry) for index, entry in enumerate(handlers) if isinstance(entry, dict))
@@ -288,7 +287,7 @@ def _error_names(handlers: object, path: str) -> Iterator[Fault]:
             yield Fault(here, f"{ALL_ERRORS} comes last: what follows is never asked")
 
 
-def _paths(holder: _Json, path: str) -> Iterator[Fault]:
+def _paths(holder: JsonObject, path: str) -> Iterator[Fault]:
     for field in PATH_FIELDS & holder.keys():
         value = holder[field]
         nothing = value is None and field in {"InputPath", "OutputPath", "ResultPath"}
@@ -316,7 +315,7 @@ def _whole(value: object, least: int, path: str) -> Iterator[Fault]:
         yield Fault(path, f"{value!r} is not a whole number of {least} or more")
 
 
-def _targets(state: _Json, path: str) -> Iterator[tuple[str, str]]:
+def _targets(state: JsonObject, path: str) -> Iterator[tuple[str, str]]:
     """Yield where in `state` a next state is named, and the name."""
     for field in ("Next", "Default"):
         if field in state:
@@ -337,7 +336,7 @@ def _reachable(start: str, followers: Mapping[str, list[str]]) -> set[str]:
     return seen
 
 
-def _repeated_names(definition: _Json) -> Iterator[Fault]:
+def _repeated_names(definition: JsonObject) -> Iterator[Fault]:
     places: dict[str, list[str]] = {}
     for path, name in _all_names(definition, "$"):
         places.setdefault(name, []).append(path)
@@ -358,7 +357,7 @@ def _all_names(scope: object, path: str) -> Iterator[tuple[str, str]]:
                 yield from _all_names(branch, f"{here}.Branches[{index}]")
 
 
-def _placeholder_faults(definition: _Json, known: Collection[str]) -> Iterator[Fault]:
+def _placeholder_faults(definition: JsonObject, known: Collection[str]) -> Iterator[Fault]:
     used = set()
     for path, text in _strings(definition, "$"):
         for name in PLACEHOLDER.findall(text):
@@ -381,7 +380,7 @@ def _strings(value: object, path: str) -> Iterator[tuple[str, str]]:
             yield from _strings(inner, f"{path}[{index}]")
 
 
-def _unknown_fields(holder: _Json, known: Collection[str], path: str, noun: str) -> Iterator[Fault]:
+def _unknown_fields(holder: JsonObject, known: Collection[str], path: str, noun: str) -> Iterator[Fault]:
     for field in holder.keys() - known:
         yield Fault(f"{path}.{field}", f"not a field of {noun}" + _meant(field, known))
 

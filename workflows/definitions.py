@@ -7,9 +7,10 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from common.errors import PermanentError
+from common.json_types import JsonObject
 from workflows.registry import STATE_MACHINES
 
 DEFINITIONS: Final = Path(__file__).resolve().parent.parent / "statemachines"
@@ -17,8 +18,6 @@ DEFINITIONS: Final = Path(__file__).resolve().parent.parent / "statemachines"
 PLACEHOLDER: Final = re.compile(r"\$\{([^}]*)\}")
 # In a file of ours: the states of the definition of this name stand here.
 _STATES_OF: Final = "StatesOf"
-
-_Json = dict[str, Any]
 
 
 class DefinitionError(PermanentError):
@@ -34,7 +33,7 @@ def load(name: str) -> str:
     return json.dumps(_composed(json.loads(text)), indent=2) if f'"{_STATES_OF}"' in text else text
 
 
-def _composed(definition: _Json) -> _Json:
+def _composed(definition: JsonObject) -> JsonObject:
     """Put the states of another definition where an ItemProcessor asks for them: the language has no include."""
     for state in definition["States"].values():
         processor = state.get("ItemProcessor", {})
@@ -44,7 +43,7 @@ def _composed(definition: _Json) -> _Json:
     return definition
 
 
-def _as_batch(states: _Json) -> _Json:
+def _as_batch(states: JsonObject) -> JsonObject:
     """Return the states of a machine as those of one batch of many.
 
     A machine that ends in a Fail state has told of everything in the state before it, and Fail has no output. In a

@@ -18,8 +18,6 @@ from workflows.wording import EXPLANATIONS, METRICS, in_order, percent, ratio
 if TYPE_CHECKING:
     from common.stores.histories import Positions
 
-JsonObject = Mapping[str, Any]
-
 STATUS_STYLE = {
     "SUCCEEDED": "green",
     "PARTIAL": "yellow",
@@ -38,7 +36,7 @@ def status_text(status: str) -> Text:
     return Text(status, style=STATUS_STYLE.get(status, ""))
 
 
-def results_table(results: Sequence[JsonObject], width: int) -> RenderableType:
+def results_table(results: Sequence[Mapping[str, Any]], width: int) -> RenderableType:
     """Return one line for each row: the return of each period, and the risk of the longest.
 
     Parameters
@@ -76,12 +74,12 @@ def results_table(results: Sequence[JsonObject], width: int) -> RenderableType:
     return Group(table, Text("\n" + "\n".join(notes), style="dim"))
 
 
-def row_sheet(row: JsonObject, width: int) -> RenderableType:
+def row_sheet(row: Mapping[str, Any], width: int) -> RenderableType:
     """Return everything about one row: metrics down, periods across, and the reasons below.
 
     What does not fit beside each other into `width` columns stands below each other.
     """
-    periods: Mapping[str, JsonObject] = row["periods"]
+    periods: Mapping[str, Mapping[str, Any]] = row["periods"]
     metrics = [name for name in METRICS if any(period.get(name) is not None for period in periods.values())]
     names = _Column("", ["from", "to", "days", "", *(METRICS[name].label for name in metrics)])
     columns = [
@@ -103,7 +101,7 @@ def row_sheet(row: JsonObject, width: int) -> RenderableType:
     return Group(*parts, *_reasons(periods))
 
 
-def rows_table(rows: Sequence[JsonObject], label: str | None) -> RenderableType:
+def rows_table(rows: Sequence[Mapping[str, Any]], label: str | None) -> RenderableType:
     """Return one line for each calculation date, for one period; the last of each row when None."""
     table = _lines("Date", "Period")
     for name in ("TWR", "TWR a year", "MWR a year", "Volatility", "Sharpe", "Max dd"):
@@ -136,7 +134,7 @@ def holdings_table(name: str, currency: str | None, held: "Positions") -> Render
     return Group(Text(title, style="bold"), Text(), table)
 
 
-def failures_table(failures: Sequence[JsonObject]) -> RenderableType:
+def failures_table(failures: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Return a line for each portfolio, account or security that failed, with the reason."""
     table = _lines(_kind(failures), "Error", "Reason")
     for failure in failures:
@@ -212,7 +210,7 @@ def took(execution: Execution) -> str:
     return f"{(execution.stopped_at - execution.started_at).total_seconds():.1f} s"
 
 
-def _title(row: JsonObject) -> str:
+def _title(row: Mapping[str, Any]) -> str:
     parts = [f"{row['entity_type']} {row['entity_id']}", str(row["calculation_date"]), str(row["calculation_method"])]
     if row.get("benchmark_id"):
         parts.append(f"against {row['benchmark_id']}")
@@ -256,23 +254,23 @@ def _table(names: _Column, columns: Sequence[_Column], name_width: int) -> Table
     return table
 
 
-def _kind(entities: Sequence[JsonObject]) -> str:
+def _kind(entities: Sequence[Mapping[str, Any]]) -> str:
     """Return what entities are called together: `Portfolio`, or `Entity` for a mixture."""
     kinds = {str(each["entity_type"]) for each in entities}
     return kinds.pop().capitalize() if len(kinds) == 1 else "Entity"
 
 
-def _return(period: JsonObject) -> str:
+def _return(period: Mapping[str, Any]) -> str:
     return percent(_either(period, "annualized_twr", "twr"))
 
 
-def _either(period: JsonObject, annual: str, whole: str) -> float | None:
+def _either(period: Mapping[str, Any], annual: str, whole: str) -> float | None:
     """Return the annual figure from a year on, that of the whole period below."""
     under_a_year = period.get("annualized_twr") is None
     return period.get(whole if under_a_year else annual)
 
 
-def _reasons(periods: Mapping[str, JsonObject]) -> list[Text]:
+def _reasons(periods: Mapping[str, Mapping[str, Any]]) -> list[Text]:
     """Say each reason and warning once, with the metrics and periods it concerns."""
     concerned: dict[tuple[str, str], list[str]] = {}
     warned: dict[str, list[str]] = {}

@@ -9,17 +9,16 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from common.access import staged_prefix
 from common.errors import Fault, InvalidRequestError, too_large
 from common.json_text import canonical_json
+from common.json_types import JsonObject
 from common.models.limits import MAX_PORTFOLIOS_BYTES, MAX_SERIES_BYTES, STATE_BUDGET_BYTES
 from common.models.request import CalculationRequest
 from common.models.sources import LOCAL_SOURCES, Source, SourceFormat
 from common.stores.ports import PayloadStore
-
-JsonObject = dict[str, Any]
 
 
 class Staged(NamedTuple):

@@ -1,10 +1,11 @@
 """The request of a fleet run: which portfolios, of any number, and how they are cut into batches."""
 
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from common.json_types import JsonObject
 from common.models.identifiers import ClientIdentifier
 from common.models.inputs import BenchmarkInput
 from common.models.kinds import EntityType
@@ -19,8 +20,6 @@ from common.models.limits import (
 )
 from common.models.options import CalculationOptions
 from common.models.sources import Source
-
-JsonObject = dict[str, Any]
 
 OF_A_FLEET: Final = frozenset({"manifest", "entity_types"})
 """A request with one of these fields is a fleet run's."""

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 from pydantic import ValidationError
 
+from common.json_types import JsonObject
 from common.models.faults import faults
 from common.models.inputs import PortfolioInput
 from common.models.kinds import EntityType
@@ -39,8 +40,6 @@ _NAMING = ("portfolio_id", "entity_id")
 _ATTRIBUTES = ("client_id", "account_id", "currency")
 _DUPLICATE: Final = "duplicate"
 _INCOMPLETE: Final = "incomplete"
-
-JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from common.config import ResultStoreSettings
 from common.errors import TransientError
+from common.json_types import JsonObject
 from common.models.kinds import EntityType
 from common.models.results import ResultRow, Run
 from common.stores.botocore_errors import typed_errors
@@ -28,7 +29,7 @@ from common.stores.dynamodb_items import (
     until_uncontended,
     update_if,
 )
-from common.stores.ports import JsonObject, RefusedRow, ResultKey, WriteReport
+from common.stores.ports import RefusedRow, ResultKey, WriteReport
 from common.stores.result_rows import FIRST_PERIOD_METRICS, given_up, partition, stored_row
 from common.warm import kept
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from common.config import CacheSettings
 from common.errors import StoreError, ThrottledError
 from common.json_text import timestamp
+from common.json_types import JsonObject
 from common.stores.botocore_errors import typed_errors
 from common.stores.clients import Patience, aws_client
 from common.stores.dynamodb_items import ATTEMPTS, FIRST_WAIT, LONGEST_WAIT, MAX_ITEM_BYTES, Item
-from common.stores.ports import CacheStatistics, JsonObject
+from common.stores.ports import CacheStatistics
 from common.warm import kept
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from typing import Any
 
 from common.cache import CalculationCache
 from common.errors import StoreError, TransientError
+from common.json_types import JsonObject
 from common.observability import logger
-from common.stores.ports import JsonObject, ResultCache
+from common.stores.ports import ResultCache
 
 PAUSE_SECONDS = 60.0
 

@@ -8,10 +8,11 @@ from threading import Lock
 from typing import Any, BinaryIO
 
 from common.errors import InputNotFoundError, InvalidPortfolioError, too_large
+from common.json_types import JsonObject
 from common.models.kinds import EntityType
 from common.models.results import ResultRow, Run
 from common.stores.dynamodb_items import MAX_ITEM_BYTES
-from common.stores.ports import JsonObject, RefusedRow, ResultKey, WriteReport
+from common.stores.ports import RefusedRow, ResultKey, WriteReport
 from common.stores.result_rows import given_up, stored_row
 
 

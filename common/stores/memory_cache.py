@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import NamedTuple
 
+from common.json_types import JsonObject
 from common.stores.dynamodb_cache import fits, pack, unpack
-from common.stores.ports import CacheStatistics, JsonObject
+from common.stores.ports import CacheStatistics
 
 
 class _Kept(NamedTuple):

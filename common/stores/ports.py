@@ -4,14 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
+from common.json_types import JsonObject
 from common.models.books import BookEntityType, DayValue, Entity, EntityKey, Mark, SeriesKind, StoredEntity, Transaction
 from common.models.kinds import EntityType
 
 if TYPE_CHECKING:
     from common.calculations.types import PriceHistory, Valuations
     from common.models.results import ResultRow, Run
-
-JsonObject = dict[str, Any]
 
 
 class ResultKey(NamedTuple):

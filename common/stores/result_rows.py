@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from common.calculations.words import Reason
 from common.json_text import timestamp
+from common.json_types import JsonObject
 from common.models.kinds import EntityType
 from common.models.results import PeriodResult, ResultRow, Run
-from common.stores.ports import JsonObject
 
 FIRST_PERIOD_METRICS = ("twr", "mwr", "volatility", "sharpe_ratio", "max_drawdown")
 """Metrics of the first period that stand at the top level of an item too."""

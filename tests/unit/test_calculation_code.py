@@ -20,6 +20,7 @@ BESIDE = {
     "common.config",
     "common.errors",
     "common.json_text",
+    "common.json_types",
     "common.models",
     "common.models.entity_table",
     "common.models.faults",

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from common.config import TimeSeriesSettings
 from common.errors import StoreError, ThrottledError, TransientError
+from common.json_types import JsonObject
 from common.models.kinds import EntityType
 from common.models.results import PeriodResult, ResultRow, Run
 from common.stores.memory import InMemoryResultStore
-from common.stores.ports import JsonObject
 from common.stores.timestream import MEASURES, TimestreamReader, TimestreamStore, time_series_reader
 from tests.api import ACME, World, world
 from tests.contract.rows import EARLY, LATE, period, row

@@ -9,10 +9,11 @@ import pytest
 
 from common.cache import CalculationCache
 from common.errors import InvalidPortfolioError, StoreError, ThrottledError, TransientError
+from common.json_types import JsonObject
 from common.observability import logger
 from common.stores.layered_cache import PAUSE_SECONDS, SharedCalculationCache
 from common.stores.memory_cache import InMemoryResultCache
-from common.stores.ports import CacheStatistics, JsonObject
+from common.stores.ports import CacheStatistics
 
 TTL = 3600
 PATIENCE = 20.0

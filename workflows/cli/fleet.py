@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from common.errors import InputNotFoundError, message_of
+from common.json_types import JsonObject
 from common.models.kinds import EntityType
 from common.stores.ports import ResultKey
 from workflows import presentation
@@ -21,8 +22,6 @@ from workflows.fleet_lines import objects, read_failures
 
 if TYPE_CHECKING:
     from workflows.world import Readable, World
-
-JsonObject = dict[str, Any]
 
 _FAILURES_TOLD: Final = 20
 _ROWS_READ: Final = 100

@@ -4,9 +4,9 @@ from flask import Blueprint, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from common.errors import StoreError
+from common.json_types import JsonObject
 from workflows.console.listing import listed_execution
 from workflows.console.references import ExecutionReference, MapRunReference
-from workflows.console.service import JsonObject
 from workflows.console.watching import console, machine_called, watched
 from workflows.executions import ExecutionStatus
 

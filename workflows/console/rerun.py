@@ -1,12 +1,10 @@
 """What to start where an execution is run again: all of it, or what failed in it alone."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from common.errors import PermanentError
+from common.json_types import JsonObject
 from common.models.kinds import EntityType
-
-JsonObject = dict[str, Any]
 
 
 class NothingToRerunError(PermanentError):

@@ -10,13 +10,12 @@ from botocore.exceptions import ClientError
 from cachetools import LRUCache
 
 from common.errors import InputNotFoundError
+from common.json_types import JsonObject
 from common.stores.botocore_errors import typed_errors
 from workflows.execution_history import PAGE
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
-
-JsonObject = dict[str, Any]
 
 # The service calls a name that cannot be one an invalid ARN; to somebody who typed an address it is not there.
 _NOT_THERE: Final = frozenset({"ExecutionDoesNotExist", "InvalidArn", "ResourceNotFound", "StateMachineDoesNotExist"})

@@ -8,6 +8,7 @@ from typing import Any, Final
 from flask import current_app, url_for
 
 from common.errors import InputNotFoundError
+from common.json_types import JsonObject
 from workflows.console import formats
 from workflows.console.console import EXTENSION, Console
 from workflows.console.fleet import FleetSummary, fleet_plan, fleet_summary
@@ -15,7 +16,6 @@ from workflows.console.graph import NodeState, items_of, node_states
 from workflows.console.histories import History
 from workflows.console.references import ExecutionReference, MapRunReference, StateMachine
 from workflows.console.rerun import failures_of
-from workflows.console.service import JsonObject
 from workflows.console.states import Visit
 from workflows.executions import ExecutionStatus
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-Json = dict[str, Any]
+from common.json_types import JsonObject
 
 RUNNING: Final = "RUNNING"
 ABORTED: Final = "ABORTED"
@@ -64,19 +64,19 @@ class ExecutionArchive:
                 file.write(json.dumps(line, default=_to_text, separators=(",", ":")) + "\n")
         os.replace(file.name, path)
 
-    def find(self, arn: str) -> Json | None:
+    def find(self, arn: str) -> JsonObject | None:
         """Return the description of an execution, None when it is not known."""
         if arn.count(":") != _EXECUTION_ARN_COLONS:
             return None
         path = self._path(arn)
         return _first_line(path) if path.exists() else None
 
-    def events(self, arn: str) -> list[Json]:
+    def events(self, arn: str) -> list[JsonObject]:
         """Return the events of an execution."""
         path = self._path(arn)
         return list(_events(path, path.stat().st_mtime_ns))
 
-    def executions(self, state_machine_arn: str) -> Iterator[Json]:
+    def executions(self, state_machine_arn: str) -> Iterator[JsonObject]:
         """Yield of a state machine's executions what a list shows, in no order."""
         directory = self._directory / _file_name(machine_name(state_machine_arn))
         if directory.exists():
@@ -90,7 +90,7 @@ class ExecutionArchive:
         return self._directory / _file_name(machine) / f"{_file_name(name)}.jsonl"
 
 
-def _started(execution: Mapping[str, Any]) -> Json:
+def _started(execution: Mapping[str, Any]) -> JsonObject:
     details = {"input": execution.get("input", "{}")}
     moment = execution["startDate"]
     return {
@@ -102,7 +102,7 @@ def _started(execution: Mapping[str, Any]) -> Json:
     }
 
 
-def aborted(execution: Mapping[str, Any], *, after: int) -> Json:
+def aborted(execution: Mapping[str, Any], *, after: int) -> JsonObject:
     """Return the last event of an execution that was stopped, behind that with the number `after`."""
     details = {key: execution[key] for key in ("error", "cause") if key in execution}
     moment = execution["stopDate"]
@@ -115,31 +115,31 @@ def aborted(execution: Mapping[str, Any], *, after: int) -> Json:
     }
 
 
-def _first_line(path: Path) -> Json:
+def _first_line(path: Path) -> JsonObject:
     with path.open(encoding="utf-8") as file:
         return _revive(file.readline())
 
 
 @lru_cache(maxsize=_LISTED_KEPT)
-def _listed(path: Path, _modified: int) -> Json:
+def _listed(path: Path, _modified: int) -> JsonObject:
     """Return what a list shows of an execution, read once for each state of its file."""
     execution = _first_line(path)
-    listed: Json = {key: execution[key] for key in _LISTED if key in execution}
+    listed: JsonObject = {key: execution[key] for key in _LISTED if key in execution}
     return {**listed, MAP_RUNS: [run["mapRunArn"] for run in execution.get(MAP_RUNS, ())]}
 
 
 @lru_cache(maxsize=_HISTORIES_KEPT)
-def _events(path: Path, _modified: int) -> Sequence[Json]:
+def _events(path: Path, _modified: int) -> Sequence[JsonObject]:
     with path.open(encoding="utf-8") as file:
         next(file)
         return tuple(_revive(line) for line in file)
 
 
-def _revive(line: str) -> Json:
+def _revive(line: str) -> JsonObject:
     return with_moments(json.loads(line))
 
 
-def with_moments(document: Json) -> Json:
+def with_moments(document: JsonObject) -> JsonObject:
     """Return an execution, event or Map Run with its moments as such: in a file they are text."""
     moments = {key: datetime.fromisoformat(document[key]) for key in _MOMENTS if isinstance(document.get(key), str)}
     return {**document, **moments}

@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
+from common.json_types import JsonObject
 from workflows.local.archive import (
     ABORTED,
     MAP_RUNS,
     RUNNING,
     ExecutionArchive,
-    Json,
     aborted,
     machine_name,
     with_moments,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 # What a `before-call` handler of botocore may answer in the place of the service: an HTTP response and its parsed body.
-_Answer = tuple[SimpleNamespace, Json]
+_Answer = tuple[SimpleNamespace, JsonObject]
 
 _DEFAULT_PAGE: Final = 100
 _POLL_SECONDS: Final = 0.02
@@ -50,12 +50,12 @@ class ArchivedExecutions:
     """
 
     def __init__(
-        self, session: "boto3.Session", archive: ExecutionArchive, live_events: Callable[[str], list[Json]]
+        self, session: "boto3.Session", archive: ExecutionArchive, live_events: Callable[[str], list[JsonObject]]
     ) -> None:
         self._archive = archive
         self._live_events = live_events
         self._stopped: dict[str, Mapping[str, str]] = {}
-        before: Mapping[str, Callable[[Json], _Answer | None]] = {
+        before: Mapping[str, Callable[[JsonObject], _Answer | None]] = {
             "StartExecution": self._start,
             "DescribeExecution": self._describe,
             "DescribeStateMachineForExecution": self._describe_state_machine,
@@ -98,14 +98,14 @@ class ArchivedExecutions:
                     break
                 time.sleep(_POLL_SECONDS)
 
-    def _running(self, state_machine_arn: str) -> list[Json]:
+    def _running(self, state_machine_arn: str) -> list[JsonObject]:
         return [item for item in self._archive.executions(state_machine_arn) if item["status"] == RUNNING]
 
-    def _finished(self, arn: str) -> Json | None:
+    def _finished(self, arn: str) -> JsonObject | None:
         execution = self._archive.find(arn)
         return execution if execution and execution["status"] != RUNNING else None
 
-    def _keep(self, execution: Json) -> None:
+    def _keep(self, execution: JsonObject) -> None:
         """Write an execution that has ended, with what the interpreter remembers of it."""
         arn = execution["executionArn"]
         events = self._live_events(arn)
@@ -117,7 +117,7 @@ class ArchivedExecutions:
         runs = [self._client.describe_map_run(mapRunArn=run) for run in self._live_map_runs(arn)]
         self._archive.save({**self._with_definition(execution), MAP_RUNS: [_plain(run) for run in runs]}, events)
 
-    def _with_definition(self, execution: Json) -> Json:
+    def _with_definition(self, execution: JsonObject) -> JsonObject:
         machine = self._client.describe_state_machine_for_execution(executionArn=execution["executionArn"])
         return {**execution, "definition": machine["definition"]}
 
@@ -126,22 +126,22 @@ class ArchivedExecutions:
         started = (event.get("mapRunStartedEventDetails") for event in self._live_events(arn))
         return [details["mapRunArn"] for details in started if details]
 
-    def _as_stopped(self, execution: Json) -> Json:
+    def _as_stopped(self, execution: JsonObject) -> JsonObject:
         return {**execution, "status": ABORTED, **self._stopped[execution["executionArn"]]}
 
     # What the client asks, before the interpreter hears of it
 
-    def _start(self, body: Json) -> _Answer | None:
+    def _start(self, body: JsonObject) -> _Answer | None:
         arn = f"{body['stateMachineArn'].replace(':stateMachine:', ':execution:')}:{body['name']}"
         if self._finished(arn):
             return _refuse("ExecutionAlreadyExists", f"Execution Already Exists: '{arn}'")
         return None
 
-    def _describe(self, body: Json) -> _Answer | None:
+    def _describe(self, body: JsonObject) -> _Answer | None:
         execution = self._finished(body["executionArn"])
         return _answer(_without_definition(execution)) if execution else None
 
-    def _describe_state_machine(self, body: Json) -> _Answer | None:
+    def _describe_state_machine(self, body: JsonObject) -> _Answer | None:
         execution = self._finished(body["executionArn"])
         if not execution:
             return None
@@ -155,7 +155,7 @@ class ArchivedExecutions:
             }
         )
 
-    def _describe_map_run(self, body: Json) -> _Answer | None:
+    def _describe_map_run(self, body: JsonObject) -> _Answer | None:
         arn = body["mapRunArn"]
         machine_arn = arn.replace(":mapRun:", ":stateMachine:").partition("/")[0]
         for listed in self._archive.executions(machine_arn):
@@ -167,7 +167,7 @@ class ArchivedExecutions:
         # The interpreter fails on one that it does not know.
         return _refuse("ResourceNotFound", f"Map Run not found: '{arn}'")
 
-    def _list_map_runs(self, body: Json) -> _Answer | None:
+    def _list_map_runs(self, body: JsonObject) -> _Answer | None:
         execution = self._finished(body["executionArn"])
         if execution is None:
             return None
@@ -176,7 +176,7 @@ class ArchivedExecutions:
         machine = {"stateMachineArn": execution["stateMachineArn"]}
         return _answer({"mapRuns": [{key: run[key] for key in shown if key in run} | machine for run in runs]})
 
-    def _history(self, body: Json) -> _Answer | None:
+    def _history(self, body: JsonObject) -> _Answer | None:
         arn = body["executionArn"]
         execution = self._archive.find(arn)
         if execution is None:
@@ -184,7 +184,7 @@ class ArchivedExecutions:
         events = self._live_events(arn) if execution["status"] == RUNNING else self._archive.events(arn)
         return _page("events", events[::-1] if body.get("reverseOrder") else events, body)
 
-    def _list(self, body: Json) -> _Answer:
+    def _list(self, body: JsonObject) -> _Answer:
         if "mapRunArn" in body:  # no child outlives its own end here
             return _page("executions", [], body)
         machine = body["stateMachineArn"]
@@ -200,7 +200,7 @@ class ArchivedExecutions:
         items.sort(key=lambda item: item["startDate"], reverse=True)
         return _page("executions", items, body)
 
-    def _stop(self, body: Json) -> _Answer | None:
+    def _stop(self, body: JsonObject) -> _Answer | None:
         arn = body["executionArn"]
         # What it says now decides: an execution that has ended stays as it ended.
         execution = self._client.describe_execution(executionArn=arn)
@@ -215,11 +215,11 @@ class ArchivedExecutions:
 
     # What the interpreter answered, before the client hears of it
 
-    def _after_start(self, parsed: Json, **_: Any) -> None:
+    def _after_start(self, parsed: JsonObject, **_: Any) -> None:
         if "executionArn" in parsed:
             self._client.describe_execution(executionArn=parsed["executionArn"])
 
-    def _after_describe(self, parsed: Json, **_: Any) -> None:
+    def _after_describe(self, parsed: JsonObject, **_: Any) -> None:
         if "executionArn" not in parsed:
             return
         arn = parsed["executionArn"]
@@ -235,14 +235,14 @@ class ArchivedExecutions:
             self._keep(_plain(parsed))
 
 
-def _with_body(answer: Callable[[Json], _Answer | None]) -> Callable[..., _Answer | None]:
+def _with_body(answer: Callable[[JsonObject], _Answer | None]) -> Callable[..., _Answer | None]:
     def handler(params: Mapping[str, Any], **_: Any) -> _Answer | None:
         return answer(json.loads(params["body"]))
 
     return handler
 
 
-def _answer(parsed: Json) -> _Answer:
+def _answer(parsed: JsonObject) -> _Answer:
     return SimpleNamespace(status_code=200), parsed
 
 
@@ -251,15 +251,15 @@ def _refuse(code: str, message: str) -> _Answer:
     return SimpleNamespace(status_code=400), error
 
 
-def _page(key: str, items: Sequence[Json], body: Json) -> _Answer:
+def _page(key: str, items: Sequence[JsonObject], body: JsonObject) -> _Answer:
     start = int(body.get("nextToken", 0))
     stop = start + int(body.get("maxResults") or _DEFAULT_PAGE)
     return _answer({key: items[start:stop], **({"nextToken": str(stop)} if stop < len(items) else {})})
 
 
-def _plain(parsed: Mapping[str, Any]) -> Json:
+def _plain(parsed: Mapping[str, Any]) -> JsonObject:
     return {key: value for key, value in parsed.items() if key != "ResponseMetadata"}
 
 
-def _without_definition(execution: Json) -> Json:
+def _without_definition(execution: JsonObject) -> JsonObject:
     return {key: value for key, value in execution.items() if key not in {"definition", MAP_RUNS}}

@@ -20,7 +20,7 @@ from typing import Any, Final, Self
 import boto3
 
 from common.errors import PermanentError
-from common.stores.ports import JsonObject
+from common.json_types import JsonObject
 
 PROJECT_ROOT: Final = Path(__file__).parents[2]
 BINARY: Final = Path("node_modules/@extenddb/linux-x64/extenddb")

@@ -36,10 +36,9 @@ from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.backend.execution import Execution
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 
+from common.json_types import JsonObject
 from common.scratch import scratch_file
 from workflows.local.lambda_host import ACCOUNT, REGION
-
-_Json = dict[str, Any]
 
 # More children at a time than the machine has processors would only wait for each other.
 _AT_A_TIME: Final = os.cpu_count() or 1
@@ -225,9 +224,9 @@ class _Child(Execution):  # type: ignore[misc]  # moto is not typed
         """
         self.exec_worker = None
 
-    def exported(self) -> _Json:
+    def exported(self) -> JsonObject:
         """Return it as the result writer has it."""
-        details: _Json = {
+        details: JsonObject = {
             "ExecutionArn": self.exec_arn,
             "Input": self.execution_input,
             "InputDetails": {"Included": True},
@@ -273,7 +272,7 @@ class _Results:
         self._written: dict[str, BinaryIO] = {}
         self._starts: dict[str, list[int]] = {}
 
-    def add(self, kind: str, child: _Json) -> None:
+    def add(self, kind: str, child: JsonObject) -> None:
         """Add a child execution; `kind` says to which of the files. One that is full is followed by the next."""
         if kind not in self._written:
             self._written[kind], self._starts[kind] = scratch_file(), []
@@ -286,11 +285,11 @@ class _Results:
             written.write(b",\n")
         written.write(_dump(child).encode())
 
-    def put(self, Bucket: str, Prefix: str = "") -> _Json:  # noqa: N803 - the result writer's own parameters
+    def put(self, Bucket: str, Prefix: str = "") -> JsonObject:  # noqa: N803 - the result writer's own parameters
         """Put down the files and the manifest that names them; return where that is."""
         s3 = boto3.client("s3")
         directory = "/".join(filter(None, [Prefix.rstrip("/"), self.map_run_arn.rsplit(":", 1)[-1]]))
-        files: dict[str, list[_Json]] = {kind: [] for kind in _KINDS}
+        files: dict[str, list[JsonObject]] = {kind: [] for kind in _KINDS}
         for kind, written in self._written.items():
             written.write(b"]")
             starts = self._starts[kind]

@@ -8,10 +8,11 @@ from urllib.parse import quote
 
 import boto3
 
+from common.json_types import JsonObject
+
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-_Json = dict[str, Any]
 _OPERATIONS: Final = ("SendMessage", "SendMessageBatch", "ReceiveMessage", "DeleteMessage", "DeleteMessageBatch")
 # What a message consists of, among the parameters of the call that sends it.
 _MESSAGE: Final = ("MessageBody", "MessageAttributes")
@@ -45,7 +46,9 @@ class KeptQueues:
             client.send_message(QueueUrl=queue_url, **json.loads(path.read_text(encoding="utf-8")))
             path.unlink()
 
-    def _follow(self, http_response: Any, parsed: _Json, model: Any, context: Mapping[str, Any], **_: object) -> None:
+    def _follow(
+        self, http_response: Any, parsed: JsonObject, model: Any, context: Mapping[str, Any], **_: object
+    ) -> None:
         if http_response.status_code >= 300:
             return
         request = context["kept_request"]

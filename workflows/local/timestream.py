@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import duckdb
 
 from common.errors import PermanentError
+from common.json_types import JsonObject
 from workflows.local.loopback import LoopbackServer
 from workflows.local.timestream_errors import ServiceError
 from workflows.local.timestream_operations import Operations
@@ -25,8 +26,7 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 
 _PREFIX: Final = "Timestream_20181101."
 
-Json = dict[str, Any]
-Faults = Callable[[str, Json], str | None]
+Faults = Callable[[str, JsonObject], str | None]
 """(operation, request) -> code of the error to answer with; for tests."""
 
 
@@ -135,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _answer(self, operation: str) -> Json:
+    def _answer(self, operation: str) -> JsonObject:
         length = int(self.headers.get("Content-Length", "0"))
         if length > MAX_BODY_BYTES:
             # Taken in and dropped: a client that is still sending would see a reset connection and not the answer.

@@ -3,16 +3,14 @@
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
 
 import duckdb
 
+from common.json_types import JsonObject
 from workflows.local.timestream_errors import ServiceError
 from workflows.local.timestream_queries import Queries
 from workflows.local.timestream_records import MAX_RECORDS, Point, misfit, outside, settled
 from workflows.local.timestream_tables import Tables
-
-Json = dict[str, Any]
 
 
 class Operations:
@@ -37,7 +35,7 @@ class Operations:
         self._lock = threading.Lock()
         self._tables = Tables(connection)
         self._queries = Queries(connection)
-        self.by_name: Mapping[str, Callable[[Json], Json]] = {
+        self.by_name: Mapping[str, Callable[[JsonObject], JsonObject]] = {
             "CreateDatabase": self._create_database,
             "DescribeDatabase": self._describe_database,
             "CreateTable": self._create_table,
@@ -54,7 +52,7 @@ class Operations:
             self._queries.clear()
             self._connection.close()
 
-    def _create_database(self, request: Json) -> Json:
+    def _create_database(self, request: JsonObject) -> JsonObject:
         name = request["DatabaseName"]
         with self._lock:
             try:
@@ -63,14 +61,14 @@ class Operations:
                 raise ServiceError("ConflictException", f"The database {name} already exists", status=409) from None
         return self._describe_database(request)
 
-    def _describe_database(self, request: Json) -> Json:
+    def _describe_database(self, request: JsonObject) -> JsonObject:
         name = request["DatabaseName"]
         with self._lock:
             self._require_database(name)
             count = self._tables.count(name)
         return {"Database": {"DatabaseName": name, "TableCount": count, "Arn": f"arn:local:timestream:::{name}"}}
 
-    def _create_table(self, request: Json) -> Json:
+    def _create_table(self, request: JsonObject) -> JsonObject:
         database, name = request["DatabaseName"], request["TableName"]
         retention = request.get("RetentionProperties") or {}
         properties = {
@@ -88,16 +86,16 @@ class Operations:
                 raise ServiceError("ConflictException", f"The table {name} already exists", status=409) from None
         return self._describe_table(request)
 
-    def _describe_table(self, request: Json) -> Json:
+    def _describe_table(self, request: JsonObject) -> JsonObject:
         database, name = request["DatabaseName"], request["TableName"]
         with self._lock:
             return {"Table": _described(database, name, self._require_table(database, name))}
 
-    def _list_tables(self, request: Json) -> Json:
+    def _list_tables(self, request: JsonObject) -> JsonObject:
         with self._lock:
             return {"Tables": [_described(*table) for table in self._tables.all_of(request.get("DatabaseName"))]}
 
-    def _write_records(self, request: Json) -> Json:
+    def _write_records(self, request: JsonObject) -> JsonObject:
         database, name = request["DatabaseName"], request["TableName"]
         records, common = request.get("Records") or [], request.get("CommonAttributes") or {}
         if not 1 <= len(records) <= MAX_RECORDS:
@@ -133,11 +131,11 @@ class Operations:
         total = len(records)
         return {"RecordsIngested": {"Total": total, "MemoryStore": total, "MagneticStore": 0}}
 
-    def _query(self, request: Json) -> Json:
+    def _query(self, request: JsonObject) -> JsonObject:
         with self._lock:
             return self._queries.page(request)
 
-    def _cancel_query(self, request: Json) -> Json:
+    def _cancel_query(self, request: JsonObject) -> JsonObject:
         with self._lock:
             self._queries.cancel(request["QueryId"])
         return {"CancellationMessage": "cancelled"}
@@ -146,7 +144,7 @@ class Operations:
         if not self._tables.has_database(name):
             raise ServiceError("ResourceNotFoundException", f"The database {name} does not exist.")
 
-    def _require_table(self, database: str, name: str) -> Json:
+    def _require_table(self, database: str, name: str) -> JsonObject:
         self._require_database(database)
         properties = self._tables.properties(database, name)
         if properties is None:
@@ -154,7 +152,7 @@ class Operations:
         return properties
 
 
-def _described(database: str, name: str, properties: Json) -> Json:
+def _described(database: str, name: str, properties: JsonObject) -> JsonObject:
     writes = {"EnableMagneticStoreWrites": properties["EnableMagneticStoreWrites"]}
     retention = {key: value for key, value in properties.items() if key not in writes}
     return {

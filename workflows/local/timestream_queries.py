@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import duckdb
 
+from common.json_types import JsonObject
 from workflows.local.timestream_errors import ServiceError
 
 # Limits of the API models: Query's MaxRows and QueryString.
@@ -13,8 +14,6 @@ MAX_PAGE_ROWS: Final = 1000
 MAX_QUERY_CHARACTERS: Final = 262_144
 
 _MAX_OPEN_QUERIES: Final = 64
-
-Json = dict[str, Any]
 
 
 class Queries:
@@ -24,7 +23,7 @@ class Queries:
         self._connection = connection
         self._open: dict[str, _OpenQuery] = {}
 
-    def page(self, request: Json) -> Json:
+    def page(self, request: JsonObject) -> JsonObject:
         """Return the first page of a query, or the next one of that which the request's token names."""
         token = request.get("NextToken")
         page_rows = request.get("MaxRows", MAX_PAGE_ROWS)
@@ -41,7 +40,7 @@ class Queries:
         except duckdb.Error as error:
             raise ServiceError("ValidationException", str(error)) from None
         rows = [*query.ahead, *rows]
-        answer: Json = {
+        answer: JsonObject = {
             "QueryId": query.id,
             "ColumnInfo": [{"Name": name, "Type": {"ScalarType": kind}} for name, kind in query.columns],
             "Rows": [
@@ -117,7 +116,7 @@ def _scalar_type(kind: str) -> str:
     return "TIMESTAMP" if kind.startswith("TIMESTAMP") else "VARCHAR"
 
 
-def _datum(value: Any, kind: str) -> Json:
+def _datum(value: Any, kind: str) -> JsonObject:
     if value is None:
         return {"NullValue": True}
     match kind:

@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
+from common.json_types import JsonObject
 from workflows.local.timestream_errors import ServiceError
 
 # Limits of the service: Amazon Timestream for LiveAnalytics developer guide, "Quotas".
@@ -34,8 +35,6 @@ _VERSION_REFUSED: Final = (
     "updated by a higher version."
 )
 
-Json = dict[str, Any]
-
 
 class Point:
     """A record as it will be stored, or why it will not."""
@@ -52,7 +51,7 @@ class Point:
         self.refusal: str | None = None
 
     @classmethod
-    def of(cls, index: int, record: Json, common: Json) -> "Point":
+    def of(cls, index: int, record: JsonObject, common: JsonObject) -> "Point":
         """Read a record with what its call says of all of them.
 
         Raises
@@ -90,12 +89,12 @@ def series_key(nanoseconds: int, measure: str, dimensions: Mapping[str, str]) ->
     return UUID(bytes=sha256(text.encode()).digest()[:16])
 
 
-def _nanoseconds(merged: Json) -> int:
+def _nanoseconds(merged: JsonObject) -> int:
     """Return a record's time since the epoch, which is the same in whatever unit it came."""
     return int(merged["Time"]) * (10**9 // _UNITS[merged.get("TimeUnit", "MILLISECONDS")])
 
 
-def _refusal(merged: Json, point: Point) -> str | None:
+def _refusal(merged: JsonObject, point: Point) -> str | None:
     """Return why a record is not valid by itself."""
     value = merged.get("MeasureValue")
     if merged.get("MeasureValueType", "DOUBLE") != "DOUBLE":
@@ -124,7 +123,9 @@ def _is_finite_number(text: str) -> bool:
     return _DOUBLE.fullmatch(text) is not None and math.isfinite(float(text))
 
 
-def settled(points: Sequence[Point], known: Mapping[UUID, tuple[int, float]]) -> tuple[Sequence[Point], Sequence[Json]]:
+def settled(
+    points: Sequence[Point], known: Mapping[UUID, tuple[int, float]]
+) -> tuple[Sequence[Point], Sequence[JsonObject]]:
     """Return which of a call's points are to be stored, and the others as they are told, in their order.
 
     Parameters
@@ -135,7 +136,7 @@ def settled(points: Sequence[Point], known: Mapping[UUID, tuple[int, float]]) ->
         Version and value of those that are stored.
     """
     accepted: dict[UUID, Point] = {}
-    rejected: list[Json] = []
+    rejected: list[JsonObject] = []
     for index, point in enumerate(points):
         existing = accepted.get(point.series)
         stored = (existing.version, existing.value) if existing else known.get(point.series)
@@ -148,7 +149,7 @@ def settled(points: Sequence[Point], known: Mapping[UUID, tuple[int, float]]) ->
     return list(accepted.values()), rejected
 
 
-def outside(moment: datetime, now: datetime, properties: Json) -> str | None:
+def outside(moment: datetime, now: datetime, properties: JsonObject) -> str | None:
     """Return why a table of these properties does not take a time: older than it keeps, or too far ahead."""
     now = now.astimezone(UTC).replace(tzinfo=None)
     if properties["EnableMagneticStoreWrites"]:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import duckdb
 
+from common.json_types import JsonObject
 from workflows.local.timestream_records import Point
 
 _INTERNAL: Final = "_timestream"
@@ -15,8 +16,6 @@ _OVER: Final = (
     " ON CONFLICT (ts_series) DO UPDATE SET ts_version = excluded.ts_version, measure_value = excluded.measure_value"
 )
 _COLUMNS: Final = ("ts_series", "ts_version", "time", "measure_name", "measure_value")
-
-Json = dict[str, Any]
 
 
 class Tables:
@@ -51,7 +50,7 @@ class Tables:
         found = self._one("SELECT 1 FROM duckdb_schemas() WHERE schema_name = ? AND NOT internal", name)
         return found is not None and name != _INTERNAL
 
-    def create(self, database: str, name: str, properties: Json) -> None:
+    def create(self, database: str, name: str, properties: JsonObject) -> None:
         """Make a table.
 
         Raises
@@ -74,13 +73,13 @@ class Tables:
         (count,) = self._one(f"SELECT count(*) FROM {_INTERNAL}.tables WHERE database = ?", database) or (0,)
         return int(count)
 
-    def all_of(self, database: str | None) -> list[tuple[str, str, Json]]:
+    def all_of(self, database: str | None) -> list[tuple[str, str, JsonObject]]:
         """Return database, name and properties of the tables of one database, or of all."""
         where, parameters = ("", []) if database is None else ("WHERE database = ?", [database])
         found = self._connection.execute(f"SELECT * FROM {_INTERNAL}.tables {where} ORDER BY ALL", parameters)
         return [(row[0], row[1], json.loads(row[2])) for row in found.fetchall()]
 
-    def properties(self, database: str, name: str) -> Json | None:
+    def properties(self, database: str, name: str) -> JsonObject | None:
         """Return what a table was made with, None where there is no such table."""
         row = self._one(f"SELECT properties FROM {_INTERNAL}.tables WHERE database = ? AND name = ?", database, name)
         return None if row is None else json.loads(row[0])

@@ -15,8 +15,6 @@ from workflows.reporting.specs import PERCENT, RATIO
 from workflows.reporting.words import explained, metric_label
 from workflows.wording import in_order, percent, ratio
 
-JsonObject = Mapping[str, Any]
-
 LISTED: Final = 10
 MOST_FAILURES_TOLD: Final = 200
 _BINS: Final = 30
@@ -50,7 +48,7 @@ class PeriodSpread:
     undefined: Counter[str] = field(default_factory=Counter)
     """Portfolios without a return, by reason."""
 
-    def add(self, row: JsonObject, period: JsonObject) -> None:
+    def add(self, row: Mapping[str, Any], period: Mapping[str, Any]) -> None:
         """Count a row's period."""
         value = _return(period)
         if value is None:
@@ -89,11 +87,11 @@ class FleetTally:
     periods: dict[str, PeriodSpread] = field(default_factory=dict)
     warnings: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
-    told: list[JsonObject] = field(default_factory=list)
+    told: list[Mapping[str, Any]] = field(default_factory=list)
     warned: int = 0
     """Portfolios with any warning."""
 
-    def add_row(self, row: JsonObject) -> None:
+    def add_row(self, row: Mapping[str, Any]) -> None:
         """Take up the row of one portfolio."""
         self.calculated += 1
         self.warnings.update(row["warnings"])
@@ -101,7 +99,7 @@ class FleetTally:
         for label, period in row["periods"].items():
             self.periods.setdefault(label, PeriodSpread()).add(row, period)
 
-    def add_failure(self, failure: JsonObject) -> None:
+    def add_failure(self, failure: Mapping[str, Any]) -> None:
         """Take up a portfolio that could not be calculated: `{entity_id, error, message}`, `entity_type` with it."""
         self.failed += 1
         self.failures[str(failure["error"])] += 1
@@ -113,7 +111,7 @@ class FleetTally:
         return in_order([{"periods": self.periods}])
 
 
-def summarise(rows: Iterable[JsonObject], failures: Iterable[JsonObject]) -> FleetTally:
+def summarise(rows: Iterable[Mapping[str, Any]], failures: Iterable[Mapping[str, Any]]) -> FleetTally:
     """Return a run from its rows and its failures, each read once and not kept."""
     tally = FleetTally()
     for row in rows:
@@ -289,6 +287,6 @@ def _keep(heap: list[Standing], standing: Standing) -> None:
         heapq.heapreplace(heap, standing)
 
 
-def _return(period: JsonObject) -> float | None:
+def _return(period: Mapping[str, Any]) -> float | None:
     annual: float | None = period.get("annualized_twr")
     return annual if annual is not None else period.get("twr")

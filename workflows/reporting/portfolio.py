@@ -24,8 +24,6 @@ from workflows.reporting.sources import Subject, longest
 from workflows.reporting.words import AGAINST_BENCHMARK, GROUPS, METHODS, TIMINGS, explained
 from workflows.wording import in_order, percent, ratio
 
-JsonObject = Mapping[str, Any]
-
 
 class _Cell(NamedTuple):
     """A number, or a dash with the mark and the code of the reason."""
@@ -97,7 +95,7 @@ def build(subject: Subject) -> Page:
     return Page(f"{subject.name}, {row['calculation_date']}", body, specs, subject.notes)
 
 
-def facts(row: JsonObject) -> list[str]:
+def facts(row: Mapping[str, Any]) -> list[str]:
     """Return who and when, as the line below a title has it."""
     found = [f"as of {row['calculation_date']}"]
     for name, word in (("currency", ""), ("client_id", "client "), ("account_id", "account ")):
@@ -108,7 +106,7 @@ def facts(row: JsonObject) -> list[str]:
     return found
 
 
-def tiles(row: JsonObject) -> list[Tile]:
+def tiles(row: Mapping[str, Any]) -> list[Tile]:
     """Return the numbers of the longest period that a reader looks for first."""
     label = longest(row)
     period = row["periods"][label]
@@ -130,7 +128,7 @@ def tiles(row: JsonObject) -> list[Tile]:
     return found
 
 
-def periods_table(row: JsonObject) -> tuple[list[tuple[str, list[tuple[str, str, list[_Cell]]]]], list[_Reason]]:
+def periods_table(row: Mapping[str, Any]) -> tuple[list[tuple[str, list[tuple[str, str, list[_Cell]]]]], list[_Reason]]:
     """Return the metrics by group and period, and the reasons for every one that is missing.
 
     The group against the benchmark is left out of a row that has none.
@@ -156,7 +154,7 @@ def periods_table(row: JsonObject) -> tuple[list[tuple[str, list[tuple[str, str,
     return groups, [_Reason(mark, code, explained(code)) for code, mark in marks.items()]
 
 
-def conventions(row: JsonObject) -> list[tuple[str, str]]:
+def conventions(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the choices a row depends on, in words."""
     return [
         ("Method", METHODS[CalculationMethod(row["calculation_method"])]),
@@ -297,21 +295,21 @@ def _months_file(name: str, years: Sequence[Year]) -> Download:
     return csv_download(file_stem(name, "months"), ["year", *charts.MONTHS, "total"], rows)
 
 
-def _periods_file(row: JsonObject) -> Download:
+def _periods_file(row: Mapping[str, Any]) -> Download:
     labels = in_order([row])
     names = ("from", "to", "days", *chain.from_iterable(GROUPS.values()))
     rows = [(name, *(row["periods"][label].get(name) for label in labels)) for name in names]
     return csv_download(file_stem(str(row["entity_id"]), "periods"), ["metric", *labels], rows)
 
 
-def _warning(row: JsonObject, code: str) -> str:
+def _warning(row: Mapping[str, Any], code: str) -> str:
     concerned = [label for label in in_order([row]) if code in row["periods"][label]["warnings"]]
     words = explained(code)
     periods = f" ({', '.join(concerned)})" if concerned else ""
     return f"{words[:1].upper()}{words[1:]}{periods}."
 
 
-def _fall(period: JsonObject) -> str:
+def _fall(period: Mapping[str, Any]) -> str:
     peak, trough = period.get("max_drawdown_peak"), period.get("max_drawdown_trough")
     return f"{peak} to {trough}" if peak and trough else ""
 

@@ -40,8 +40,6 @@ from workflows.reporting.words import explained
 from workflows.staging import open_source
 from workflows.wording import in_order
 
-JsonObject = Mapping[str, Any]
-
 # Rounding between a float64 and its decimal in the store is far below this; a correction in the books far above.
 _SAME = 1e-9
 
@@ -62,7 +60,7 @@ class Subject:
         What a reader must know of where the numbers come from.
     """
 
-    row: JsonObject
+    row: Mapping[str, Any]
     stored: bool
     record: Record | None
     notes: tuple[str, ...] = ()
@@ -136,7 +134,7 @@ def from_stores(
     return Subject(row, stored=True, record=record, notes=tuple(notes))
 
 
-def longest(row: JsonObject) -> str:
+def longest(row: Mapping[str, Any]) -> str:
     """Return the label of the period since inception, or of the last in the order of reports where a row has none."""
     labels = in_order([row])
     return StandardPeriod.ITD.value if StandardPeriod.ITD in labels else labels[-1]
@@ -256,7 +254,7 @@ def _of_request(
 
 
 def _subject(
-    identity: JsonObject,
+    identity: Mapping[str, Any],
     history: History,
     as_of: date | None,
     request: CalculationRequest | None,
@@ -294,7 +292,7 @@ def _same_benchmark(
     return None
 
 
-def _changed(row: JsonObject, record: Record) -> str | None:
+def _changed(row: Mapping[str, Any], record: Record) -> str | None:
     """Say that the books have changed since a row was stored, where the return since inception tells."""
     stored = row["periods"].get(StandardPeriod.ITD, {}).get("twr")
     now = record.inception_to_date.twr
@@ -306,7 +304,7 @@ def _changed(row: JsonObject, record: Record) -> str | None:
     )
 
 
-def _mixture(row: JsonObject) -> list[str]:
+def _mixture(row: Mapping[str, Any]) -> list[str]:
     """Say that the periods of a row were made by different conventions, of which it tells one set alone."""
     names = ("calculation_method", "flow_timing", "periods_per_year")
     if len({tuple(str(period.get(name)) for name in names) for period in row["periods"].values()}) < 2:

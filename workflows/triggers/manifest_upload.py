@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from common.access import MANIFESTS, Buckets
 from common.config import ExecutionSettings, FleetSettings, PayloadSettings
 from common.errors import Fault, InputNotFoundError, InvalidPortfolioError, InvalidRequestError
+from common.json_types import JsonObject
 from common.models.fleet import OF_A_FLEET, FleetRequest
 from common.models.identifiers import ClientIdentifier
 from common.models.limits import INVOCATION_BYTES
@@ -17,7 +18,7 @@ from common.models.request import CalculationRequest
 from common.models.sources import SourceFormat, format_of
 from common.observability import logger
 from common.stores.botocore_errors import typed_errors
-from common.stores.ports import JsonObject, PayloadStore
+from common.stores.ports import PayloadStore
 from common.stores.s3 import payload_store
 from workflows.execution_names import identifier_in
 from workflows.executions import ExecutionClient, ExecutionConflictError, execution_client

@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from common.config import CalendarSettings, FleetSettings
+from common.json_types import JsonObject
 from common.models.kinds import EntityType
 from common.observability import logger
 from common.stores.botocore_errors import typed_errors
-from common.stores.ports import JsonObject
 from workflows.business_days import previous_business_day
 from workflows.executions import ExecutionClient, execution_client
 

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from common.access import Scope
 from common.config import BooksSettings, ExecutionSettings, FleetSettings, ResultStoreSettings
 from common.json_text import canonical_json
+from common.json_types import JsonObject
 from common.models.books import BookEntityType, Entity, EntityKey, Mark
 from common.models.kinds import EntityType
 from common.models.limits import MAX_CONCURRENCY, MAX_PERIODS, MAX_PORTFOLIOS
@@ -20,7 +21,7 @@ from common.observability import logger
 from common.stores.botocore_errors import typed_errors
 from common.stores.dynamodb import result_store
 from common.stores.dynamodb_entities import entity_store
-from common.stores.ports import EntityStore, JsonObject, ResultStore
+from common.stores.ports import EntityStore, ResultStore
 from workflows.executions import Execution, ExecutionClient, ExecutionNotFoundError, ExecutionStatus, execution_client
 
 PREFIX: Final = "recalculation-"

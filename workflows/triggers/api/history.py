@@ -21,10 +21,11 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from common.errors import PerformanceCalculatorError
+from common.json_types import JsonObject
 from common.models.fields import LAST_DATE
 from common.models.kinds import EntityType
 from common.observability import logger
-from common.stores.ports import JsonObject, ResultKey, ResultStore, TimeSeriesReader
+from common.stores.ports import ResultKey, ResultStore, TimeSeriesReader
 from common.stores.timestream import FIRST_DATE
 from workflows.triggers.api.problems import ProblemError, ProblemType
 

@@ -14,12 +14,12 @@ from pydantic import ValidationError, WrapValidator
 
 from common.errors import Fault, InvalidRequestError
 from common.json_text import canonical_json
+from common.json_types import JsonObject
 from common.models.books import BookEntityType, EntityKey, every_digit
 from common.models.faults import faults
 from common.models.fields import ahead_fault
 from common.models.request import CalculationRequest
 from common.ownership import Place, look_up
-from common.stores.ports import JsonObject
 from workflows.triggers.api import openapi
 from workflows.triggers.api.admission import STAGE
 from workflows.triggers.api.calculations import report_execution, start_calculation

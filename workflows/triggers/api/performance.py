@@ -10,9 +10,9 @@ from aws_lambda_powertools.event_handler.content_types import APPLICATION_JSON
 
 from common.errors import Fault
 from common.json_text import canonical_json
+from common.json_types import JsonObject
 from common.models.books import BookEntityType, EntityKey
 from common.models.kinds import EntityType
-from common.stores.ports import JsonObject
 from workflows.periods import only_periods
 from workflows.triggers.api import openapi
 from workflows.triggers.api.admission import STAGE
