@@ -15,17 +15,21 @@ from common.models.kinds import EntityType
 from common.models.limits import MAX_MANIFEST_LINE_BYTES, MAX_VALUATIONS
 from common.models.request import EntityReference
 from common.models.rows import (
+    ATTRIBUTE_COLUMNS,
+    VALUATION_COLUMNS,
     Malformed,
     Numbered,
     Row,
     Table,
     UnreadableFileError,
+    bounded_lines,
     csv_table,
     json_rows,
     missing_column,
     parquet_table,
     text_date,
     text_lines,
+    wrong_columns,
 )
 from common.models.sources import Source, SourceFormat
 
@@ -37,7 +41,7 @@ TEXT_CHARACTERS = 4_096
 
 _FAULTS_TOLD = 5
 _NAMING = ("portfolio_id", "entity_id")
-_ATTRIBUTES = ("client_id", "account_id", "currency")
+_OF_THE_BOOKS = ("entity_type", "as_of_date")
 _DUPLICATE: Final = "duplicate"
 _INCOMPLETE: Final = "incomplete"
 
@@ -115,9 +119,10 @@ def read_manifest(file: BinaryIO, source: Source) -> Iterator[ManifestEntry | Re
     """
     match source.resolved_format:
         case SourceFormat.JSON_LINES:
-            yield from _of_objects(json_rows(text_lines(file, MAX_MANIFEST_LINE_BYTES)))
+            yield from _of_objects(json_rows(bounded_lines(file, MAX_MANIFEST_LINE_BYTES)))
         case SourceFormat.CSV:
-            yield from _of_table(csv_table(text_lines(file, MAX_MANIFEST_LINE_BYTES), whole_rows=True), "line")
+            lines = text_lines(file, MAX_MANIFEST_LINE_BYTES)
+            yield from _of_table(csv_table(lines, whole_rows=True, rows_are_lines=True), "line")
         case SourceFormat.PARQUET:
             with tempfile.NamedTemporaryFile(suffix=".parquet") as copy:
                 shutil.copyfileobj(file, copy)
@@ -163,15 +168,23 @@ def _of_table(table: Table, unit: str) -> Iterator[ManifestEntry | RefusedEntry]
     if columns.isdisjoint(_NAMING):
         raise UnreadableFileError(missing_column(_NAMING, table.columns))
     if "date" in columns:
+        if "value" not in columns:
+            raise UnreadableFileError(missing_column(["value"], table.columns))
+        if told := wrong_columns(table.columns, [*_NAMING, *VALUATION_COLUMNS]):
+            raise UnreadableFileError(told)
         yield from _of_valuations(table.rows, unit)
         return
+    if columns & {"value", "cash_flow"}:
+        raise UnreadableFileError(missing_column(["date"], table.columns))
+    if told := wrong_columns(table.columns, [*_NAMING, *_OF_THE_BOOKS, "date", "value", "cash_flow"], others=True):
+        raise UnreadableFileError(told)
     for number, row in table.rows:
         place = f"{unit} {number}"
         if isinstance(row, Malformed):
             yield RefusedEntry(place, {}, row.reason, _text_of(row))
         else:
             named = {"entity_id": _name(row, "entity_id", "portfolio_id")}
-            named |= {key: row[key] for key in ("entity_type", "as_of_date") if row.get(key)}
+            named |= {key: row[key] for key in _OF_THE_BOOKS if row.get(key)}
             yield _entry(place, {key: _text(value) for key, value in named.items()})
 
 
@@ -214,7 +227,7 @@ class _Gathered:
         self.place, self.broken = place, broken
         self.document: JsonObject = {
             "portfolio_id": name,
-            **{key: first[key] for key in _ATTRIBUTES if first.get(key)},
+            **{key: first[key] for key in ATTRIBUTE_COLUMNS if first.get(key)},
             "valuations": {"dates": [], "values": []},
             "cash_flows": {"dates": [], "amounts": []},
         }

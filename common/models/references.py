@@ -24,6 +24,8 @@ from common.models.limits import (
     MAX_VALUATIONS,
 )
 from common.models.rows import (
+    ATTRIBUTE_COLUMNS,
+    VALUATION_COLUMNS,
     Malformed,
     Numbered,
     Row,
@@ -34,6 +36,7 @@ from common.models.rows import (
     missing_column,
     parquet_table,
     text_date,
+    wrong_columns,
 )
 from common.models.series import CashFlowColumns, CashFlowSeries, ValuationColumns, ValuationSeries
 from common.models.sources import Source, SourceFormat
@@ -109,7 +112,7 @@ def read_portfolios(body: bytes, source: Source) -> Iterator[Any]:
             for _, row in _rows(body, source):
                 yield row
         case _:
-            rows = _rows(body, source, "portfolio_id", "date", "value")
+            rows = _rows(body, source, "portfolio_id", "date", "value", known=("portfolio_id", *VALUATION_COLUMNS))
             portfolios = _by_portfolio(rows, source)
             for name in list(portfolios):
                 yield portfolios.pop(name)
@@ -131,7 +134,7 @@ def _by_portfolio(rows: Iterator[tuple[Place, Row]], source: Source) -> dict[str
                 raise InvalidPortfolioError(f"{source.source}: over {MAX_PORTFOLIOS} portfolios")
             portfolio = portfolios[str(name)] = {
                 "portfolio_id": str(name),
-                **{key: row[key] for key in ("client_id", "account_id", "currency") if row.get(key)},
+                **{key: row[key] for key in ATTRIBUTE_COLUMNS if row.get(key)},
                 "valuations": {"dates": [], "values": []},
                 "cash_flows": {"dates": [], "amounts": []},
             }
@@ -182,11 +185,13 @@ def _read_series(
     return days, numbers
 
 
-def _rows(body: bytes, source: Source, *columns: str) -> Iterator[tuple[Place, Row]]:
-    """Yield the rows of a file; a table must have all of `columns`."""
+def _rows(
+    body: bytes, source: Source, *columns: str, known: Sequence[str] | None = None
+) -> Iterator[tuple[Place, Row]]:
+    """Yield the rows of a file; a table must have all of `columns`, and none but the `known` where they are given."""
     unit = "row" if source.resolved_format is SourceFormat.PARQUET else "line"
     try:
-        for number, row in _numbered(body, source, columns):
+        for number, row in _numbered(body, source, columns, known):
             if isinstance(row, Malformed):
                 raise InvalidPortfolioError(f"{source.source}: {unit} {number}: {row.reason}")
             yield f"{unit} {number}", row
@@ -196,24 +201,26 @@ def _rows(body: bytes, source: Source, *columns: str) -> Iterator[tuple[Place, R
         raise InvalidPortfolioError(f"{source.source}: is not UTF-8 text (byte {_first_undecoded(body)})") from None
 
 
-def _numbered(body: bytes, source: Source, columns: Sequence[str]) -> Numbered:
+def _numbered(body: bytes, source: Source, columns: Sequence[str], known: Sequence[str] | None) -> Numbered:
     match source.resolved_format:
         case SourceFormat.CSV:
-            yield from _having(columns, csv_table(_lines(body)))
+            yield from _having(columns, known, csv_table(_lines(body)))
         case SourceFormat.JSON_LINES:
             yield from json_rows(_lines(body))
         case SourceFormat.PARQUET:
             with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
                 file.write(body)
                 file.flush()
-                yield from _having(columns, parquet_table(file.name))
+                yield from _having(columns, known, parquet_table(file.name))
         case SourceFormat.JSON:
             raise AssertionError("JSON is read whole")
 
 
-def _having(columns: Sequence[str], table: Table) -> Numbered:
+def _having(columns: Sequence[str], known: Sequence[str] | None, table: Table) -> Numbered:
     if missing := next((each for each in columns if each not in table.columns), None):
         raise UnreadableFileError(missing_column([missing], table.columns))
+    if known is not None and (told := wrong_columns(table.columns, known)):
+        raise UnreadableFileError(told)
     return table.rows
 
 

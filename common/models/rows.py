@@ -12,6 +12,10 @@ from common.errors import clip
 
 Row = dict[str, Any]
 
+ATTRIBUTE_COLUMNS = ("client_id", "account_id", "currency")
+VALUATION_COLUMNS = ("date", "value", "cash_flow", *ATTRIBUTE_COLUMNS)
+"""Of a table of portfolios with a row for each valuation, besides the portfolio's id."""
+
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # What arrives from DuckDB as it stands in the file. Of the rest, FLOAT would come widened to a double, digits made up,
 # and the others mean no number, date or text: all of them come as text.
@@ -20,6 +24,13 @@ _FETCHED_AT_ONCE = 10_000
 _PARQUET = b"PAR1"
 _OTHER_SEPARATORS = ";\t|"
 _COLUMNS_SHOWN_CHARACTERS = 300
+_NO_TEXT = {
+    b"\x1f\x8b": "is compressed by gzip: unpack it first",
+    b"PK\x03\x04": "is a ZIP archive: unpack it first",
+    _PARQUET: "is a Parquet file: let its name, or its format, say so",
+    b"\xff\xfe": "is UTF-16: write it as UTF-8",
+    b"\xfe\xff": "is UTF-16: write it as UTF-8",
+}
 
 
 class UnreadableFileError(ValueError):
@@ -60,17 +71,43 @@ def text_lines(file: BinaryIO, max_bytes: int) -> Iterator[str]:
     Raises
     ------
     UnreadableFileError
-        A line is longer than `max_bytes`.
+        A line is longer than `max_bytes`, or the file is plainly something else than text.
     """
-    number = 0
+    for number, line in enumerate(bounded_lines(file, max_bytes), start=1):
+        if isinstance(line, Malformed):
+            raise UnreadableFileError(f"line {number}: {line.reason}")
+        yield line
+
+
+def bounded_lines(file: BinaryIO, max_bytes: int) -> Iterator[str | Malformed]:
+    """Yield lines as `text_lines` does, but pass over one that is longer than `max_bytes`.
+
+    Raises
+    ------
+    UnreadableFileError
+        The file is plainly something else than text.
+    """
+    at_the_beginning = True
     while line := file.readline(max_bytes + 1):
-        number += 1
-        if len(line) > max_bytes:
-            raise UnreadableFileError(f"line {number}: is longer than {max_bytes:,} bytes")
-        yield (line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).decode("utf-8", "surrogateescape")
+        if at_the_beginning:
+            if other := no_text(line):
+                raise UnreadableFileError(other)
+            line, at_the_beginning = line.removeprefix(BYTE_ORDER_MARK), False
+        if len(line) <= max_bytes:
+            yield line.decode("utf-8", "surrogateescape")
+            continue
+        # Handed on before its rest is read: whoever ends here reads no more of a file that has no line ends.
+        yield Malformed(f"is longer than {max_bytes:,} bytes")
+        while line and not line.endswith(b"\n"):
+            line = file.readline(max_bytes + 1)
 
 
-def csv_table(lines: Iterable[str], *, whole_rows: bool = False) -> Table:
+def no_text(beginning: bytes) -> str | None:
+    """Return what is said of a file that begins like no text in UTF-8, None where it may be one."""
+    return next((told for magic, told in _NO_TEXT.items() if beginning.startswith(magic)), None)
+
+
+def csv_table(lines: Iterable[str], *, whole_rows: bool = False, rows_are_lines: bool = False) -> Table:
     """Return the rows below the header of a CSV file; blank lines are skipped.
 
     Parameters
@@ -79,37 +116,33 @@ def csv_table(lines: Iterable[str], *, whole_rows: bool = False) -> Table:
         With their ends.
     whole_rows
         Whether a row that ends early is malformed, as the last one of a file that was cut off may be.
+    rows_are_lines
+        Whether a row ends with its line, for tables whose values have no line ends in them: a quote that is left open
+        then spoils its own row, and does not take those after it along.
 
     Raises
     ------
     UnreadableFileError
         The header cannot be read.
     """
-    reader = csv.reader(lines, skipinitialspace=True, strict=True)
+    found = _cells_of_each_line(lines) if rows_are_lines else _cells(lines)
     columns: tuple[str, ...] = ()
-    try:
-        while not any(columns):
-            columns = tuple(name.strip() for name in next(reader))
-    except StopIteration:
+    for number, cells in found:
+        if isinstance(cells, Malformed):
+            raise UnreadableFileError(f"line {number}: {cells.reason}")
+        if any(columns := tuple(name.strip() for name in cells)):
+            break
+    else:
         return Table((), iter(()))
-    except csv.Error as error:
-        raise UnreadableFileError(f"line {reader.line_num}: {error}") from None
 
     def rows() -> Numbered:
-        while True:
-            number = reader.line_num + 1
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                until = f", read up to line {reader.line_num}" if reader.line_num > number else ""
-                yield number, Malformed(f"is not CSV: {error}{until}")
-                continue
-            if not any(cells):
+        for number, cells in found:
+            if isinstance(cells, Malformed):
+                yield number, cells
+            elif not any(cells):
                 continue
             # More values than columns: such as 1,234.50 without quotes. Commas alone do no harm.
-            if any(cells[len(columns) :]) or (whole_rows and len(cells) < len(columns)):
+            elif any(cells[len(columns) :]) or (whole_rows and len(cells) < len(columns)):
                 yield number, Malformed(f"has {len(cells)} values for {len(columns)} columns", ",".join(cells))
             else:
                 yield number, dict(zip(columns, cells, strict=False))
@@ -117,10 +150,39 @@ def csv_table(lines: Iterable[str], *, whole_rows: bool = False) -> Table:
     return Table(columns, rows())
 
 
-def json_rows(lines: Iterable[str], parse_float: Callable[[str], Any] | None = None) -> Numbered:
+def _cells(lines: Iterable[str]) -> Iterator[tuple[int, list[str] | Malformed]]:
+    """Yield the values of each row, which a quoted line end does not end, and the number of the line it begins on."""
+    reader = csv.reader(lines, skipinitialspace=True, strict=True)
+    while True:
+        number = reader.line_num + 1
+        cells: list[str] | Malformed
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            until = f", read up to line {reader.line_num}" if reader.line_num > number else ""
+            cells = Malformed(f"is not CSV: {error}{until}")
+        yield number, cells
+
+
+def _cells_of_each_line(lines: Iterable[str]) -> Iterator[tuple[int, list[str] | Malformed]]:
+    """Yield the values of each line, and its number."""
+    for number, line in enumerate(lines, start=1):
+        cells: list[str] | Malformed
+        try:
+            cells = next(csv.reader((line,), skipinitialspace=True, strict=True), [])
+        except csv.Error as error:
+            cells = Malformed(f"is not CSV: {error}", line)
+        yield number, cells
+
+
+def json_rows(lines: Iterable[str | Malformed], parse_float: Callable[[str], Any] | None = None) -> Numbered:
     """Yield the objects of a JSON Lines file; blank lines are skipped."""
     for number, line in enumerate(lines, start=1):
-        if line.strip():
+        if isinstance(line, Malformed):
+            yield number, line
+        elif line.strip():
             try:
                 row = json.loads(line, parse_float=parse_float)
             except (ValueError, ArithmeticError, RecursionError):
@@ -147,6 +209,36 @@ def missing_column(wanted: Sequence[str], columns: Sequence[str]) -> str:
     found = next((each for each in columns if each.lower() in wanted), None)
     hint = f"; write `{found.lower()}` in place of `{found}`" if found else ""
     return f"{told}, but {shown}{hint}"
+
+
+def wrong_columns(columns: Sequence[str], known: Sequence[str], *, others: bool = False) -> str | None:
+    """Return what is wrong with the columns of a table, None where nothing is: values must not go unread unnoticed.
+
+    Parameters
+    ----------
+    columns
+        Those that are there; one without a name is passed over.
+    known
+        Those that are read.
+    others
+        Whether there may be others too; not such that are written almost like one that is read.
+    """
+    named = [name for name in columns if name]
+    if twice := next((name for name in named if named.count(name) > 1), None):
+        return f"the column `{twice}` stands twice"
+    meant = {_letters(name): name for name in known}
+    unknown = [name for name in named if name not in known and (not others or _letters(name) in meant)]
+    if not unknown:
+        return None
+    shown = clip(", ".join(f"`{name}`" for name in unknown), _COLUMNS_SHOWN_CHARACTERS)
+    hints = [f"write `{meant[_letters(name)]}` in place of `{name}`" for name in unknown if _letters(name) in meant]
+    told = "; ".join(hints) or f"read are {', '.join(f'`{name}`' for name in known)}"
+    return f"no column is called {shown}; {told}"
+
+
+def _letters(name: str) -> str:
+    """Return a column's name without what is written now so, now so: `Cash Flows` and `cash_flow` are the same."""
+    return "".join(filter(str.isalnum, name.lower())).removesuffix("s")
 
 
 def separator(header: str) -> str | None:

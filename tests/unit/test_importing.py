@@ -690,8 +690,9 @@ def test_no_room_for_the_temporary_data_is_one_message(books: Books, put: Put, m
         ("f.csv", ",,\n", "is empty"),
         ("f.jsonl", "[1]\nhello\n", "there is no JSON object in it"),
         ("f.parquet", "no parquet", "is not a Parquet file"),
-        ("f.csv", "\u00e9".encode("utf-16"), "the names of its columns are not UTF-8 text"),
-        ("f.csv", '"a', "line 1: unexpected end of data"),
+        ("f.csv", "\u00e9".encode("latin-1"), "the names of its columns are not UTF-8 text"),
+        ("f.csv", "client_id,name\n".encode("utf-16"), "is UTF-16: write it as UTF-8"),
+        ("f.csv", '"a', "line 1: is not CSV: unexpected end of data"),
         ("f.csv", "security_id;date;price\n", "its columns must be separated by commas, not by ';'"),
         ("f.csv", "security_id,day,close\n", "the columns 'security_id', 'day', 'close' do not tell what it holds"),
         (

@@ -169,6 +169,34 @@ def test_a_row_that_cannot_be_read_at_the_end_of_nothing_is_told_once() -> None:
     assert refused(table("portfolio_id,date,value\na\n")) == [("line 2", "has 1 values for 3 columns")]
 
 
+def test_a_quote_left_open_does_not_take_the_portfolios_after_it_along() -> None:
+    found = table('portfolio_id,date,value\na,2024-01-02,1\nb,2024-01-02,"1\nb,2024-01-03,2\nc,2024-01-02,3\n')
+    told = "line 3: is not CSV: unexpected end of data"
+    assert refused(found) == [("line 2", told), ("line 4", told)]
+    (last,) = (each for each in found if isinstance(each, ManifestEntry))
+    assert (last.place, last.names["entity_id"]) == ("line 5", "c")
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        (
+            "portfolio_id,date,value,cashflow",
+            "no column is called `cashflow`; write `cash_flow` in place of `cashflow`",
+        ),
+        ("portfolio_id,date,value,fee", "no column is called `fee`; read are `portfolio_id`, `entity_id`, `date`"),
+        ("entity_id,date,value,entity_type", "no column is called `entity_type`"),
+        ("portfolio_id,date,value,value", "the column `value` stands twice"),
+        ("portfolio_id,date,amount", "there is no column `value`, but `portfolio_id`, `date`, `amount`"),
+        ("portfolio_id,Date,value", "there is no column `date`, but .*; write `date` in place of `Date`"),
+        ("entity_id,As of date", "no column is called `As of date`; write `as_of_date` in place of `As of date`"),
+    ],
+)
+def test_a_column_whose_values_would_go_unread_ends_the_reading(header: str, reason: str) -> None:
+    with pytest.raises(UnreadableFileError, match=reason):
+        table(f"{header}\na,2024-01-02,1,5\n")
+
+
 def test_a_value_that_is_none_is_the_portfolio_s_fault_alone() -> None:
     found = table("portfolio_id,date,value\na,2024-01-02,n/a\nb,2024-01-02,1\n")
     assert refused(found) == [("line 2", "$.valuations.values[0]: must be a number")]
@@ -204,21 +232,21 @@ def test_what_is_no_manifest_is_told(body: bytes, kind: SourceFormat, reason: st
         read(body, kind)
 
 
-def test_a_line_without_end_is_not_read_into_memory() -> None:
-    class Endless(io.RawIOBase):
-        read_bytes = 0
-
-        def readable(self) -> bool:
-            return True
+def test_a_line_too_long_is_refused_alone_and_never_held_whole() -> None:
+    class Manifest(io.BytesIO):
+        longest = 0
 
         def readline(self, size: int | None = -1, /) -> bytes:
-            Endless.read_bytes += size or 0
-            return b"x" * (size or 0)
+            line = super().readline(size)
+            self.longest = max(self.longest, len(line))
+            return line
 
-    source = Source(source="s3://uploads/manifest.jsonl")
-    with pytest.raises(UnreadableFileError, match="is longer than 16,777,216 bytes"):
-        list(read_manifest(cast("Any", Endless()), source))
-    assert Endless.read_bytes == 16 * 1024 * 1024 + 1
+    limit = 16 * 1024 * 1024
+    file = Manifest(b'{"portfolio_id": "a"}\n' + b"x" * 2 * limit + b'\n{"portfolio_id": "b"}\n')
+    found = list(read_manifest(file, Source(source="s3://uploads/manifest.jsonl")))
+    assert refused(found) == [("line 2", "is longer than 16,777,216 bytes")]
+    assert [each.names["entity_id"] for each in found if isinstance(each, ManifestEntry)] == ["a", "b"]
+    assert file.longest == limit + 1
 
 
 def test_a_manifest_is_read_as_it_is_asked_for() -> None:

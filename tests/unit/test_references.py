@@ -105,6 +105,13 @@ def test_bytes_that_are_no_text_are_told_by_their_place_in_the_file() -> None:
         list(read_portfolios(body + b"\xff\n", source("p.csv")))
 
 
+def test_a_column_of_portfolios_whose_values_would_go_unread_is_told() -> None:
+    """A cash flow that is passed over would make a return of it."""
+    told = "p.csv: no column is called `cashflow`; write `cash_flow` in place of `cashflow`"
+    with pytest.raises(InvalidPortfolioError, match=told):
+        list(read_portfolios(b"portfolio_id,date,value,cashflow\na,2024-01-02,1,5\n", source("p.csv")))
+
+
 @pytest.mark.parametrize("name", ["p.jsonl", "p.csv"])
 def test_a_line_is_not_read_beyond_what_a_portfolio_may_have(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(references, "MAX_PORTFOLIO_BYTES", 100)

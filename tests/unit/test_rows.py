@@ -1,5 +1,6 @@
 """The rows of files, as references and imports share them."""
 
+import gzip
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,13 @@ from common.models.references import read_valuations
 from common.models.rows import (
     Malformed,
     UnreadableFileError,
+    bounded_lines,
     csv_table,
     json_rows,
     missing_column,
     parquet_table,
     text_lines,
+    wrong_columns,
 )
 from common.models.sources import Source
 
@@ -53,6 +56,16 @@ def test_reading_goes_on_after_a_quote_that_is_wrong() -> None:
     assert found[2][1].reason == "is not CSV: unexpected end of data, read up to line 5"
 
 
+def test_a_quote_left_open_spoils_its_own_line_alone_where_rows_are_lines() -> None:
+    body = b'\na,b\n"5,6\n7,8\n\n"9"x,\n"1",2\n'
+    assert csv_table(lines(body), rows_are_lines=True).columns == ("a", "b")
+    found = csv_rows(body, rows_are_lines=True)
+    assert [number for number, _ in found] == [3, 4, 6, 7]
+    assert found[0][1] == Malformed("is not CSV: unexpected end of data")
+    assert found[0][1].text == '"5,6\n'
+    assert [row for _, row in found if isinstance(row, dict)] == [{"a": "7", "b": "8"}, {"a": "1", "b": "2"}]
+
+
 def test_a_header_that_cannot_be_read_is_no_header() -> None:
     assert csv_table(lines(b"")).columns == csv_table(lines(b"\n \n,\n")).columns == ()
     with pytest.raises(UnreadableFileError, match="line 1: "):
@@ -71,6 +84,55 @@ def test_a_line_too_long_is_told_and_not_read_whole() -> None:
     assert list(lines(b"x" * 4 + b"\n", 5)) == ["xxxx\n"]
     with pytest.raises(UnreadableFileError, match="line 2: is longer than 5 bytes"):
         list(lines(b"a\n" + b"x" * 10, 5))
+
+
+def test_a_line_too_long_is_passed_over_where_the_others_are_wanted() -> None:
+    for end in (b"\n", b"\r\n"):
+        body = b"a\n" + b"x" * 5 + end + b"y" * 23 + end + b"b\nzzzzzz"
+        found = list(bounded_lines(io.BytesIO(body), 6))
+        if end == b"\n":
+            assert found.pop(1) == "xxxxx\n"
+        else:
+            assert found.pop(1) == Malformed("is longer than 6 bytes")
+        assert found == ["a\n", Malformed("is longer than 6 bytes"), "b\n", "zzzzzz"]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (gzip.compress(b'{"portfolio_id": "a"}\n'), "is compressed by gzip"),
+        (b"PK\x03\x04\x14", "is a ZIP archive"),
+        (b"PAR1\x15\x04", "is a Parquet file"),
+        ("a,b\n1,2\n".encode("utf-16"), "is UTF-16"),
+    ],
+)
+def test_what_is_no_text_is_told_for_what_it_is(body: bytes, expected: str) -> None:
+    with pytest.raises(UnreadableFileError, match=f"^{expected}"):
+        next(lines(body))
+
+
+@pytest.mark.parametrize(
+    ("columns", "others", "expected"),
+    [
+        (("value", "date", "", ""), False, None),
+        (("date", "value", "owner"), True, None),
+        (("date", "value", "owner"), False, "no column is called `owner`; read are `date`, `value`, `cash_flow`"),
+        (
+            ("date", "value", "cashflow"),
+            True,
+            "no column is called `cashflow`; write `cash_flow` in place of `cashflow`",
+        ),
+        (
+            ("date", "Values", "Cash Flows", "owner"),
+            False,
+            "no column is called `Values`, `Cash Flows`, `owner`; write `value` in place of `Values`;"
+            " write `cash_flow` in place of `Cash Flows`",
+        ),
+        (("date", "value", "value"), True, "the column `value` stands twice"),
+    ],
+)
+def test_a_column_that_would_go_unread_is_told(columns: tuple[str, ...], others: bool, expected: str | None) -> None:
+    assert wrong_columns(columns, ("date", "value", "cash_flow"), others=others) == expected
 
 
 @pytest.mark.parametrize(

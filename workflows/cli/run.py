@@ -10,6 +10,7 @@ import typer
 from common.errors import Fault, InvalidRequestError
 from common.models.fleet import OF_A_FLEET
 from common.models.limits import MAX_CONCURRENCY
+from common.models.rows import no_text
 from common.models.sources import SourceFormat, format_of
 from workflows.cli.app import (
     DEFAULT_DATA_DIR,
@@ -144,5 +145,5 @@ def read_request(path: Path) -> tuple[Any, Path]:
     except RecursionError:
         reason = "is nested too deeply"
     except ValueError as error:  # not JSON, not text, or a number of thousands of digits
-        reason = f"is not JSON: {str(error).partition(';')[0]}"
+        reason = no_text(body) or f"is not JSON: {str(error).partition(';')[0]}"
     raise InvalidRequestError([Fault(name, reason)])
