@@ -176,6 +176,10 @@ def _plan_books(request: FleetRequest, books: EntityStore, planner: "_Planner") 
                 reference = EntityReference(entity_type=entity_type, entity_id=entity_id, as_of_date=None)
                 planner.batches.add_reference(reference)
     planner.batches.flush()
+    if request.client_id and not planner.batches.entities:
+        # As a calculation says it. A night of the platform is no fault, whatever is in the books.
+        kinds = " or ".join(request.types_of_the_books)
+        raise InvalidRequestError([Fault("$.client_id", f"{request.client_id} has no {kinds}")])
 
 
 def _benchmark(

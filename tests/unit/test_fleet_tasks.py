@@ -284,6 +284,14 @@ def test_all_of_a_client_s_books() -> None:
     assert [entities(payloads, each) for each in batches(payloads, planned)] == [[("portfolio", "b")]]
 
 
+def test_a_client_that_has_nothing_in_the_books_is_told() -> None:
+    made = books("a")
+    with pytest.raises(InvalidRequestError, match=r"\$\.client_id: acmee has no portfolio"):
+        plan(Store(), made, manifest=None, client_id="acmee")
+    with pytest.raises(InvalidRequestError, match=r"\$\.client_id: acme has no account or security"):
+        plan(Store(), made, manifest=None, client_id="acme", entity_types=["account", "security"])
+
+
 def test_the_levels_of_a_benchmark_are_put_down_once() -> None:
     benchmark = {"benchmark_id": "index", "valuations": {"dates": ["2024-01-02"], "values": [100.0]}}
     payloads = store({"entity_id": "a"}, {"entity_id": "b"})
