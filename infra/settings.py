@@ -37,6 +37,9 @@ class StageSettings(BaseModel):
         Who is told of executions that fail; nobody when None.
     web_firewall
         AWS WAF in front of the API, some 10 USD a month and 0.60 for each million requests.
+    log_level
+        Of the functions. Alarms and the business dashboard count what is logged at INFO, so there is no higher one:
+        they would say nothing, and look as if all were well.
     batch_execution_type
         What the batches of a fleet run are. EXPRESS ones are cheaper, and take no longer than five minutes; of STANDARD
         ones Step Functions keeps the history.
@@ -72,7 +75,7 @@ class StageSettings(BaseModel):
     cost_centre: str = Field("performance", min_length=1)
     alarm_email: str | None = Field(None, pattern=r"^[^@\s]+@[^@\s]+$")
     web_firewall: bool = False
-    log_level: Literal["DEBUG", "INFO", "WARN", "ERROR"] = "INFO"
+    log_level: Literal["DEBUG", "INFO"] = "INFO"
     log_retention_days: Literal[7, 14, 30, 90, 180, 365, 731]
     batch_execution_type: Literal["EXPRESS", "STANDARD"] = "EXPRESS"
     account_concurrency: int = Field(1000, ge=10)

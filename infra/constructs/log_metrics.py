@@ -18,10 +18,7 @@ NIGHTLY: Final = "nightly"
 
 
 class LogMetrics(Construct):
-    """Filters on the functions' log groups; the messages are those of the handlers.
-
-    Those of level INFO are only there where the stage's `log_level` is INFO or DEBUG.
-    """
+    """Filters on the functions' log groups; the messages are those of the handlers, most of level INFO."""
 
     def __init__(
         self, scope: Construct, construct_id: str, settings: StageSettings, functions: Mapping[str, Function]

@@ -416,6 +416,12 @@ def test_settings_that_lambda_would_refuse_are_refused_before(changes: Json, fau
         StageSettings.model_validate(STAGES["prod"].model_dump() | changes)
 
 
+@pytest.mark.parametrize("level", ["WARN", "ERROR"])
+def test_no_stage_logs_less_than_its_alarms_count(level: str) -> None:
+    with pytest.raises(ValueError, match="log_level"):
+        StageSettings.model_validate(STAGES["prod"].model_dump() | {"log_level": level})
+
+
 def test_a_small_account_can_have_a_stage_that_reserves_nothing() -> None:
     settings = StageSettings.model_validate(STAGES["dev"].model_dump() | {"account_concurrency": 10})
     assert settings.account_concurrency == 10
