@@ -1,17 +1,17 @@
 """`python -m infra.capacity`: simulate, write docs/cost.md and docs/scale.md anew; or tell of a run of your own."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from rich.console import Console
 
+from common.models.limits import MAX_CONCURRENCY, MAX_CONCURRENT_BATCHES, MAX_PORTFOLIOS
 from infra.capacity import cost_tables, scale_tables
 from infra.capacity.cost import Children, Design
 from infra.capacity.documents import DOCUMENTS, IMAGES, write
 from infra.capacity.fleet import FleetRun
 from infra.capacity.inventory import synthesised
-from infra.capacity.limits import INLINE_ITERATIONS
 from infra.capacity.scale_tables import Study
 from infra.capacity.scenarios import RECOMMENDED, RECOMMENDED_BATCHES, RECOMMENDED_CAPACITY, SIZES
 from infra.capacity.tables import Table
@@ -51,11 +51,13 @@ def scale_document(found: Study) -> dict[str, Table]:
 def main() -> None:
     """Tell of a run of one's own where its size is given; else simulate everything and write the documents."""
     parser = argparse.ArgumentParser(prog="python -m infra.capacity", description=__doc__)
-    parser.add_argument("--portfolios", type=_count, help="of a run of your own; nothing is written then")
-    parser.add_argument("--batch-size", type=_count, default=RECOMMENDED.batch_size)
+    parser.add_argument("--portfolios", type=_count(), help="of a run of your own; nothing is written then")
+    parser.add_argument("--batch-size", type=_count(MAX_PORTFOLIOS), default=RECOMMENDED.batch_size)
     parser.add_argument("--children", choices=[each.value for each in Children], default=RECOMMENDED.children.value)
-    parser.add_argument("--batches", type=_count, default=RECOMMENDED_BATCHES, help="at a time")
-    parser.add_argument("--max-concurrency", type=_count, default=RECOMMENDED.max_concurrency, help="of a batch")
+    parser.add_argument("--batches", type=_count(MAX_CONCURRENT_BATCHES), default=RECOMMENDED_BATCHES, help="at a time")
+    parser.add_argument(
+        "--max-concurrency", type=_count(MAX_CONCURRENCY), default=RECOMMENDED.max_concurrency, help="of a batch"
+    )
     parser.add_argument("--kind", choices=[each.value for each in Kind], default=Kind.VALUED.value)
     parser.add_argument("--periods", type=int, choices=(1, 4, 8), default=8)
     parser.add_argument("--no-time-series", action="store_true")
@@ -65,8 +67,10 @@ def main() -> None:
     console = Console(width=180)
     if given.portfolios:
         _own(console, given)
-    else:
+    elif given == parser.parse_args([]):
         _everything(console)
+    else:
+        parser.error("the documents have settings of their own; those of a run of yours need --portfolios")
 
 
 def _own(console: Console, given: argparse.Namespace) -> None:
@@ -74,7 +78,7 @@ def _own(console: Console, given: argparse.Namespace) -> None:
     design = Design(
         children,
         given.batch_size,
-        min(given.max_concurrency, int(INLINE_ITERATIONS.value)),
+        given.max_concurrency,
         log_executions=given.log_executions,
     )
     load = Workload(Kind(given.kind), given.periods, time_series=not given.no_time_series, cache=given.cache)
@@ -104,11 +108,18 @@ def _everything(console: Console) -> None:
     console.print(f"{IMAGES.relative_to(DOCUMENTS.parent)}/ is drawn anew")
 
 
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
+def _count(most: int | None = None) -> Callable[[str], int]:
+    """Return what reads a number of things, of which a request may have so many."""
+
+    def count(text: str) -> int:
+        value = int(text)
+        if value < 1:
+            raise argparse.ArgumentTypeError("must be at least 1")
+        if most is not None and value > most:
+            raise argparse.ArgumentTypeError(f"must be at most {most:,}")
+        return value
+
+    return count
 
 
 if __name__ == "__main__":

@@ -534,8 +534,21 @@ def test_a_run_of_ones_own_is_told(
     assert ("on new tables" in told) is (children is not Children.PLAIN)
 
 
-@pytest.mark.parametrize("wrong", ["0", "-5"])
-def test_a_run_of_nothing_is_refused(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["capacity", f"--portfolios={wrong}"])
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--portfolios=0"], "must be at least 1"),
+        (["--portfolios=-5"], "must be at least 1"),
+        (["--portfolios=9", "--batch-size=501"], "must be at most 500"),
+        (["--portfolios=9", "--max-concurrency=41"], "must be at most 40"),
+        (["--portfolios=9", "--batches=10001"], "must be at most 10,000"),
+        (["--batch-size=50"], "need --portfolios"),
+    ],
+)
+def test_a_run_that_nobody_can_ask_for_is_refused(
+    arguments: list[str], reason: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["capacity", *arguments])
     with pytest.raises(SystemExit):
         main()
+    assert reason in capsys.readouterr().err
