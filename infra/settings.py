@@ -6,6 +6,14 @@ from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
+from common.models.limits import (
+    DEFAULT_BATCH_CONCURRENCY,
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_CONCURRENT_BATCHES,
+    MAX_CONCURRENCY,
+    MAX_CONCURRENT_BATCHES,
+    MAX_PORTFOLIOS,
+)
 from workflows.registry import FUNCTIONS
 
 APPLICATION: Final = "investment-performance"
@@ -55,6 +63,9 @@ class StageSettings(BaseModel):
         waits between attempts and nothing else.
     nightly_cron
         Six fields of EventBridge, in `time_zone`.
+    nightly_batch_size, nightly_concurrent_batches, nightly_concurrency
+        Portfolios in a batch of the night's run, its batches at a time, and portfolios of each at a time. The product
+        of the last two is what CalculatePortfolio has to run at once (docs/scale.md).
     nightly_hours
         How long the night's run may take before somebody is told.
     recalculation_minutes
@@ -83,6 +94,9 @@ class StageSettings(BaseModel):
     provisioned_concurrency: dict[str, PositiveInt] = {}
     snap_start: frozenset[str] = frozenset()
     nightly_cron: str = "cron(0 2 ? * TUE-SAT *)"
+    nightly_batch_size: int = Field(DEFAULT_BATCH_SIZE, ge=1, le=MAX_PORTFOLIOS)
+    nightly_concurrent_batches: int = Field(DEFAULT_CONCURRENT_BATCHES, ge=1, le=MAX_CONCURRENT_BATCHES)
+    nightly_concurrency: int = Field(DEFAULT_BATCH_CONCURRENCY, ge=1, le=MAX_CONCURRENCY)
     nightly_hours: int = Field(4, ge=1, le=12)
     time_zone: str = "America/New_York"
     business_calendar: str = "NYSE"

@@ -235,7 +235,12 @@ class EntryStack(Stack):
             time_zone=settings.time_zone,
             function=self.functions["NightlySchedule"],
             undelivered=self.undelivered,
-            event={"entity_types": ["portfolio", "account"]},
+            event={
+                "entity_types": ["portfolio", "account"],
+                "batch_size": settings.nightly_batch_size,
+                "max_concurrent_batches": settings.nightly_concurrent_batches,
+                "max_concurrency": settings.nightly_concurrency,
+            },
         )
         self.sweep = Schedule(
             self,

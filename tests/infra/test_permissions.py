@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 import pytest
 
 from common.access import Buckets
+from common.models.books import BookEntityType, Entity
 from common.stores.memory import InMemoryPayloadStore
 from common.stores.memory_books import InMemoryBooks
 from tasks import plan_batches
@@ -297,9 +298,9 @@ def test_a_plan_lies_where_the_map_run_may_read_and_write(
 ) -> None:
     event = {"request": {"client_id": client} if client else {}, "execution": {"name": "run-1"}}
     monkeypatch.setenv("PAYLOAD_BUCKET", "payloads")
-    plan = plan_batches.handler(
-        event, None, payloads=InMemoryPayloadStore(), books=InMemoryBooks(), buckets=Buckets.from_env()
-    )
+    books = InMemoryBooks()
+    books.put_entity(Entity(entity_type=BookEntityType.PORTFOLIO, entity_id="growth", client_id="acme"))
+    plan = plan_batches.handler(event, None, payloads=InMemoryPayloadStore(), books=books, buckets=Buckets.from_env())
     statements = dev.statements(dev.machine(FLEET).properties["RoleArn"]["Fn::GetAtt"][0])
 
     def may(action: str, key: str) -> bool:

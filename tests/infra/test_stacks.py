@@ -329,7 +329,14 @@ def test_schedules_say_the_time_they_were_meant_for(synthesis: Synthesis) -> Non
         assert "Undelivered" in synthesis.text(target["DeadLetterConfig"]["Arn"])
     nightly = synthesis.one("AWS::Scheduler::Schedule", "Nightly").properties
     event = json.loads(nightly["Target"]["Input"]) | {"time": "2022-01-04T07:00:00Z"}
-    assert ScheduledEvent.model_validate(event).entity_types == ("portfolio", "account")
+    said = ScheduledEvent.model_validate(event)
+    assert said.entity_types == ("portfolio", "account")
+    settings = synthesis.settings
+    assert (said.batch_size, said.max_concurrent_batches, said.max_concurrency) == (
+        settings.nightly_batch_size,
+        settings.nightly_concurrent_batches,
+        settings.nightly_concurrency,
+    )
     assert nightly["ScheduleExpressionTimezone"] == synthesis.settings.time_zone
 
 

@@ -70,6 +70,17 @@ def test_a_schedule_may_ask_for_accounts_too(executions: ExecutionClient) -> Non
     assert night(executions)["started"] is True
 
 
+def test_a_schedule_may_say_how_the_run_is_cut(executions: ExecutionClient) -> None:
+    cut = {"batch_size": 20, "max_concurrent_batches": 200, "max_concurrency": 2}
+    report = night(executions, {"time": EVENT["time"], **cut})
+    assert report["execution"] == "nightly-2024-04-01-portfolio"  # the same night, however it is cut
+    request = executions.describe(report["execution"]).input
+    assert {name: request[name] for name in cut} == cut
+    FleetRequest.parse(request)
+    with pytest.raises(ValidationError, match="batch_size"):
+        night(executions, {"time": EVENT["time"], "batch_size": 501})
+
+
 @pytest.mark.parametrize(
     ("time", "as_of"),
     [
