@@ -229,6 +229,7 @@ def test_a_fleet_run_is_read_by_every_command(tmp_path: Path) -> None:
     assert "nobody" in page.read_text()
     listed = json.loads(perfcalc("history", "--json", data_dir=tmp_path / "data").stdout)
     assert {each["name"]: (each["status"], each["outcome"]) for each in listed}[name] == ("SUCCEEDED", "PARTIAL")
+    assert perfcalc("run", failures, data_dir=tmp_path / "data").returncode == 1
     one = perfcalc("history", "--limit", "1", data_dir=tmp_path / "data")
     assert (name in one.stdout, one.stderr) == (False, "There are more than these 1: see --limit.\n")
     # Somebody has begun to put them right.
