@@ -170,10 +170,15 @@ def _cells_of_each_line(lines: Iterable[str]) -> Iterator[tuple[int, list[str] |
     """Yield the values of each line, and its number."""
     for number, line in enumerate(lines, start=1):
         cells: list[str] | Malformed
-        try:
-            cells = next(csv.reader((line,), skipinitialspace=True, strict=True), [])
-        except csv.Error as error:
-            cells = Malformed(f"is not CSV: {error}", line)
+        text = line.rstrip("\r\n")
+        if '"' not in text and "\r" not in text:
+            # As the reader would part it; to make one for each line takes three times as long.
+            cells = [cell.lstrip(" ") for cell in text.split(",")]
+        else:
+            try:
+                cells = next(csv.reader((line,), skipinitialspace=True, strict=True), [])
+            except csv.Error as error:
+                cells = Malformed(f"is not CSV: {error}", line)
         yield number, cells
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from common.errors import InvalidPortfolioError
 from common.models.references import read_valuations
@@ -64,6 +66,15 @@ def test_a_quote_left_open_spoils_its_own_line_alone_where_rows_are_lines() -> N
     assert found[0][1] == Malformed("is not CSV: unexpected end of data")
     assert found[0][1].text == '"5,6\n'
     assert [row for _, row in found if isinstance(row, dict)] == [{"a": "7", "b": "8"}, {"a": "1", "b": "2"}]
+
+
+@given(st.text('ab1 ,"\r\t\u00e9', max_size=12), st.sampled_from(["\n", "\r\n"]))
+def test_a_line_is_parted_as_csv_parts_it(line: str, end: str) -> None:
+    body = f"a,b,c{end}{line}{end}".encode()
+    by_the_reader, by_lines = csv_rows(body), csv_rows(body, rows_are_lines=True)
+    for rows in (by_the_reader, by_lines):  # what is wrong is told with other words
+        rows[:] = [(number, None if isinstance(row, Malformed) else row) for number, row in rows]
+    assert by_lines == by_the_reader
 
 
 def test_a_header_that_cannot_be_read_is_no_header() -> None:
