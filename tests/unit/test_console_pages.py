@@ -362,6 +362,14 @@ def test_input_output_and_definition_are_downloads(browser: FlaskClient, world: 
     assert "The linter finds no faults" in browser.get(at(world.mixed.arn, "/definition")).text
 
 
+def test_an_execution_without_an_output_says_that_there_is_none(browser: FlaskClient, world: ConsoleWorld) -> None:
+    answer = browser.get(at(world.failed.arn, "/data"))
+    assert answer.status_code == 200
+    assert "There is none." in answer.text
+    assert "output.json" not in answer.text
+    assert "&#34;request_id&#34;: &#34;failed&#34;" in answer.text
+
+
 def test_a_faulty_definition_is_told_with_its_paths(telling: TellingClient) -> None:
     telling.definition = '{"StartAt": "B", "States": {"A": {"Type": "Pass", "End": true}}}'
     page = let_in(telling.console).get(f"{E}/definition").text
