@@ -135,22 +135,30 @@ def test_the_table_has_a_line_for_each_visit_of_a_real_run(mixed: History) -> No
 
 
 def test_events_of_a_real_run_are_filtered_by_type_and_text(mixed: History) -> None:
-    assert event_page(mixed).found == len(mixed.events)
-    failures = event_page(mixed, kind="Failures")
+    assert event_page(mixed, BEGIN).found == len(mixed.events)
+    failures = event_page(mixed, BEGIN, kind="Failures")
     assert [line.type for line in failures.lines] == ["TaskFailed"] * 3
     assert {line.step for line in failures.lines} == {"CalculatePortfolio", "PersistDynamoDB"}
-    assert event_page(mixed, kind="Failures", text="slow").found == 2
-    assert event_page(mixed, kind="MapIterationStarted").found == 3
-    assert {line.type for line in event_page(mixed, kind="Execution").lines} == {
+    assert event_page(mixed, BEGIN, kind="Failures", text="slow").found == 2
+    assert event_page(mixed, BEGIN, kind="MapIterationStarted").found == 3
+    assert {line.type for line in event_page(mixed, BEGIN, kind="Execution").lines} == {
         "ExecutionStarted",
         "ExecutionSucceeded",
     }
-    assert event_page(mixed, kind="NoSuchType").found == 0
+    assert event_page(mixed, BEGIN, kind="NoSuchType").found == 0
     assert "TaskFailed" in event_types(mixed)
 
 
+def test_a_state_is_entered_as_late_by_its_event_as_by_its_step(mixed: History, world: ConsoleWorld) -> None:
+    started = world.mixed.started_at
+    entered = event_page(mixed, started, kind="MapStateEntered").lines[0]
+    (step,) = [line for line in step_page(mixed.visits, started).lines if line.visit.type == "Map"]
+    assert entered.elapsed_ms == step.elapsed_ms
+    assert event_page(mixed, started - timedelta(seconds=7)).lines[0].elapsed_ms >= 7000
+
+
 def test_an_event_knows_its_step_and_its_iteration(mixed: History) -> None:
-    (line,) = [each for each in event_page(mixed, kind="Failures").lines if each.step == "CalculatePortfolio"]
+    (line,) = [each for each in event_page(mixed, BEGIN, kind="Failures").lines if each.step == "CalculatePortfolio"]
     assert (line.iteration, line.error) == (2, "InputNotFoundError")
     assert line.visit is not None
     found = find_event(mixed, line.id)
@@ -366,7 +374,7 @@ def test_a_map_of_3500_iterations_is_read_in_its_pages_and_shown_in_pages() -> N
     assert client.calls.count("GetExecutionHistory") == -(-len(events) // 1000) == 25
     histories.read(arn)
     assert client.calls.count("GetExecutionHistory") == 25  # it has ended
-    page = event_page(history, number=246)
+    page = event_page(history, BEGIN, number=246)
     assert (page.first, len(page.lines), page.found) == (24_500, 6, 24_506)
     assert [line.iteration for line in step_page(history.visits, BEGIN, status=StateStatus.CAUGHT).lines] == [
         "#7 p-7",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
 from workflows.console.histories import History
@@ -67,13 +68,17 @@ def page_of(lines: Sequence[Line], number: int) -> Page[Line]:
     return Page(lines[first : first + PAGE_LINES], first, len(lines))
 
 
-def event_page(history: History, *, kind: str = "", text: str = "", number: int = 1) -> Page[EventLine]:
+def event_page(
+    history: History, started: datetime, *, kind: str = "", text: str = "", number: int = 1
+) -> Page[EventLine]:
     """Return a page of the events.
 
     Parameters
     ----------
     history
         As far as it has been read.
+    started
+        When the execution started; its first event may be later.
     kind
         A type of events, or one of `GROUPS`; empty for all.
     text
@@ -88,16 +93,16 @@ def event_page(history: History, *, kind: str = "", text: str = "", number: int 
         if _is_of(event, kind) and (not wanted or _says(event, _step(history, event), wanted))
     ]
     page = page_of(found, number)
-    return Page([event_line(history, event) for event in page.lines], page.first, page.found)
+    return Page([event_line(history, event, started) for event in page.lines], page.first, page.found)
 
 
-def event_line(history: History, event: Mapping[str, Any]) -> EventLine:
-    """Return the line of an event."""
+def event_line(history: History, event: Mapping[str, Any], started: datetime) -> EventLine:
+    """Return the line of an event of an execution that started at `started`."""
     number = event["id"]
     details = details_of(event)
     visit = history.visits.visit_of(number)
     iteration = history.visits.iteration_of(number)
-    elapsed = event["timestamp"] - history.events[0]["timestamp"]
+    elapsed = event["timestamp"] - started
     return EventLine(
         id=number,
         type=event["type"],

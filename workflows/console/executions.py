@@ -161,7 +161,7 @@ def events(machine: str, name: str, label: str | None = None) -> ResponseReturnV
     """Show every event."""
     execution = watched(machine, name, label)
     kind, text = request.args.get("type", ""), request.args.get("text", "").strip()
-    page = event_page(execution.history, kind=kind, text=text, number=_number("page"))
+    page = event_page(execution.history, execution.started, kind=kind, text=text, number=_number("page"))
     types = event_types(execution.history)
     values = {"page": page, "kind": kind, "text": text, "groups": GROUPS, "types": types, "filters": _filters()}
     if "part" in request.args:
@@ -176,7 +176,7 @@ def event(machine: str, name: str, number: int, label: str | None = None) -> Res
     found = find_event(execution.history, number)
     if found is None:
         raise InputNotFoundError("This execution has no event of this number.")
-    values = {"line": event_line(execution.history, found), "document": formats.document(found)}
+    values = {"line": event_line(execution.history, found, execution.started), "document": formats.document(found)}
     if "part" in request.args:
         return render_template("_event.html", execution=execution, **values)
     return _page("event.html", execution, "events", **values)
