@@ -4,6 +4,7 @@ Only the states of the execution itself are steps. What happens inside a Map is 
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -44,6 +45,8 @@ class Iterations:
         Begin of the Map, and when the last iteration ended.
     run_arn
         Of a Distributed Map, whose iterations are executions of their own.
+    over
+        Whether the service has said that the run of a Distributed Map has ended: its counts are the last.
     """
 
     started_at: datetime
@@ -53,6 +56,7 @@ class Iterations:
     caught: int = 0
     changed_at: datetime | None = None
     run_arn: str | None = None
+    over: bool = False
 
     @property
     def done(self) -> int:
@@ -149,6 +153,12 @@ class WatchedRun:
         return self.steps[-1] if self.steps else None
 
     @property
+    def caught(self) -> Failure | None:
+        """The last failure of a step that the definition caught; those inside a Map are not of the step."""
+        steps = {step.name for step in self.steps if step.status is StepStatus.CAUGHT}
+        return next((each for each in reversed(self.failures) if each.subject is None and each.step in steps), None)
+
+    @property
     def failed_step(self) -> str | None:
         """The state that ended a run which has failed; None before that."""
         return self.failures[-1].step if self.failures and self.step and self.step.status is StepStatus.FAILED else None
@@ -171,6 +181,7 @@ class WatchedRun:
                     succeeded=counts["succeeded"],
                     failed=counts["failed"] + counts["timedOut"] + counts["aborted"],
                     changed_at=described.get("stopDate") or now,
+                    over="stopDate" in described,
                 )
 
     def _take(self, event: Event, kind: str, details: Mapping[str, Any]) -> None:
@@ -296,8 +307,12 @@ class Verdict:
         SUCCEEDED, PARTIAL or FAILED where its output says so, else what Step Functions says.
     calculated, failed
         Portfolios, accounts and securities; None where the run does not tell.
+    failed_by_error
+        How many of them failed with which error, the most frequent first; empty where the run does not tell.
+    batches, batches_succeeded
+        Of a fleet run that ended among its batches; None otherwise.
     step, error, message
-        What ended it; None where nothing did.
+        What ended it, or what failed and was caught; None where nothing did.
     """
 
     name: str
@@ -307,16 +322,30 @@ class Verdict:
     step: str | None
     error: str | None
     message: str | None
+    failed_by_error: Mapping[str, int] = field(default_factory=dict)
+    batches: int | None = None
+    batches_succeeded: int | None = None
 
     @classmethod
     def of(cls, execution: Execution, run: WatchedRun) -> "Verdict":
         """Return the verdict on an execution that has ended."""
         output = execution.output if isinstance(execution.output, dict) else {}
         if execution.status is ExecutionStatus.SUCCEEDED:
+            caught = run.caught
             return cls(
-                execution.name, execution.outcome, output.get("calculated"), output.get("failed"), None, None, None
+                name=execution.name,
+                status=execution.outcome,
+                calculated=output.get("calculated"),
+                failed=output.get("failed"),
+                step=caught.step if caught else None,
+                error=(caught.error or None) if caught else None,
+                message=(caught.message or None) if caught else None,
+                failed_by_error=_failed_by_error(output),
             )
-        maps = [step.iterations for step in run.steps if step.iterations]
+        maps = [step.iterations for step in run.steps if step.iterations and not step.iterations.run_arn]
+        # An item of a Distributed Map is a batch: how much of it could be calculated only the batch itself can tell.
+        last = run.step.iterations if run.step else None
+        batches = last if last and last.run_arn else None
         failed = sum(each.failed + each.caught for each in maps)
         return cls(
             name=execution.name,
@@ -326,7 +355,18 @@ class Verdict:
             step=run.failed_step or (run.step.name if run.step else None),
             error=execution.error,
             message=message_of(execution.cause) or None,
+            batches=batches.total if batches else None,
+            batches_succeeded=batches.succeeded if batches else None,
         )
+
+
+def _failed_by_error(output: Mapping[str, Any]) -> dict[str, int]:
+    """Return what an output says of its failures, which a calculation lists and a fleet run counts."""
+    listed = output.get("failures")
+    counts = output.get("failures_by_error")
+    if isinstance(listed, list):
+        counts = Counter(str(each["error"]) for each in listed if isinstance(each, dict) and "error" in each)
+    return dict(Counter(counts).most_common()) if isinstance(counts, dict) else {}
 
 
 def _details(event: Event) -> Mapping[str, Any]:

@@ -117,7 +117,7 @@ def test_it_is_watched_to_its_end(perfcalc: Perfcalc, ran: Any) -> None:
     lines = answer.out.splitlines()
     assert lines[0].startswith(f"{name} SUCCEEDED, started ")
     assert any(line.startswith("! CalculatePortfolio of broken: InvalidPortfolioError: ") for line in lines)
-    assert lines[-1].startswith(f"PARTIAL {name}: 1 calculated, 1 failed, in ")
+    assert lines[-1].startswith(f"PARTIAL {name}: 1 calculated, 1 failed (1 InvalidPortfolioError), in ")
 
 
 def test_a_run_that_failed_is_watched_to_the_step_that_failed(perfcalc: Perfcalc, tmp_path: Path) -> None:

@@ -232,6 +232,28 @@ def test_a_distributed_map_is_counted_by_what_the_service_says() -> None:
     assert watching.progress(iterations) == "250 of 1,000, 10 failed, 5.0 a second, about 2 min 30 s left"
 
 
+@pytest.mark.parametrize(("ends", "asked"), [({}, 2), ({"stopDate": START}, 1)])
+def test_a_distributed_map_is_asked_for_until_its_last_counts_are_there(ends: Json, asked: int) -> None:
+    history = History()
+    history.add("MapStateEntered", name="Batches")
+    history.add("MapRunStarted", mapRunArn="arn:run")
+    history.add("MapStateExited", name="Batches")
+    watched = history.fold()
+    asked_for: list[str] = []
+
+    class Executions:
+        def map_run(self, arn: str) -> Json:
+            asked_for.append(arn)
+            return {**map_run(total=4, succeeded=3 + len(asked_for) - 1), **ends}
+
+    for _ in range(2):
+        watching._take_map_runs(Executions(), watched)  # type: ignore[arg-type]  # it needs no more of a client
+    assert asked_for == ["arn:run"] * asked
+    assert watched.step is not None
+    assert watched.step.iterations is not None
+    assert watched.step.iterations.done == 2 + asked
+
+
 def verdict(ended: Execution, history: History | None = None) -> tuple[Verdict, str]:
     found = Verdict.of(ended, (history or History()).fold())
     return found, watching.sentence(found, "3.0 s").plain
@@ -241,6 +263,33 @@ def test_the_verdict_on_a_run_that_worked_counts() -> None:
     found, told = verdict(execution("SUCCEEDED", {"status": "PARTIAL", "calculated": 1234, "failed": 1}))
     assert told == "PARTIAL x: 1,234 calculated, 1 failed, in 3.0 s"
     assert found.step is None
+
+
+@pytest.mark.parametrize(
+    "failures",
+    [
+        {"failures": [{"entity_id": name, "error": error} for name, error in (("a", "B"), ("b", "A"), ("c", "A"))]},
+        {"failures": {"bucket": "b", "key": "k"}, "failures_by_error": {"B": 1, "A": 2}},
+    ],
+    ids=["listed by a calculation", "counted by a fleet run"],
+)
+def test_the_verdict_says_of_what_portfolios_failed(failures: Json) -> None:
+    output = {"status": "PARTIAL", "calculated": 2, "failed": 3, **failures}
+    found, told = verdict(execution("SUCCEEDED", output))
+    assert told == "PARTIAL x: 2 calculated, 3 failed (2 A, 1 B), in 3.0 s"
+    assert found.failed_by_error == {"A": 2, "B": 1}
+
+
+def test_the_verdict_on_a_run_that_went_on_names_the_step_whose_failure_was_caught() -> None:
+    history = a_map_with_a_failure()
+    history.add("TaskStateEntered", 1, name="PersistTimestream")
+    history.add("TaskFailed", error="StoreError", cause="down")
+    history.add("TaskStateExited", name="PersistTimestream")
+    history.add("ExecutionSucceeded")
+    output = {"status": "PARTIAL", "calculated": 2, "failed": 0, "failures": []}
+    found, told = verdict(execution("SUCCEEDED", output), history)
+    assert told == "PARTIAL x: PersistTimestream failed, StoreError: down; 2 calculated, 0 failed, in 3.0 s"
+    assert (found.step, found.error, found.message) == ("PersistTimestream", "StoreError", "down")
 
 
 def test_the_verdict_on_a_run_that_tells_nothing_is_its_status() -> None:
@@ -269,6 +318,32 @@ def test_the_verdict_on_a_run_that_was_stopped_says_how_far_it_was() -> None:
     found, told = verdict(execution("ABORTED", error="Stopped", cause="by hand."), history)
     assert told == "ABORTED x: stopped in Portfolios, Stopped: by hand; 1 calculated, 1 failed, in 3.0 s"
     assert (found.calculated, found.failed) == (1, 1)
+
+
+def test_the_verdict_on_a_fleet_run_that_was_stopped_does_not_take_batches_for_portfolios() -> None:
+    history = History()
+    history.add("MapStateEntered", name="Batches")
+    history.add("MapRunStarted", mapRunArn="arn:run")
+    history.add("ExecutionAborted", error="Stopped", cause="by hand.")
+    watched = history.fold()
+    watched.take_map_run(map_run(total=375, succeeded=224, aborted=2), START)
+    found = Verdict.of(execution("ABORTED", error="Stopped", cause="by hand."), watched)
+    assert (found.calculated, found.failed) == (None, None)
+    told = watching.sentence(found, "3.0 s").plain
+    assert told == "ABORTED x: stopped in Batches, Stopped: by hand; 224 of 375 batches succeeded, in 3.0 s"
+
+
+def test_the_verdict_on_a_fleet_run_that_failed_after_its_batches_does_not_count_them() -> None:
+    history = History()
+    history.add("MapStateEntered", name="Batches")
+    history.add("MapRunStarted", mapRunArn="arn:run")
+    history.add("MapStateExited", name="Batches")
+    history.add("FailStateEntered", name="RunFailed")
+    history.add("ExecutionFailed", error="FleetRunFailed", cause="None could be calculated.")
+    failed = execution("FAILED", error="FleetRunFailed", cause="None could be calculated.")
+    assert verdict(failed, history)[1] == (
+        "FAILED x: RunFailed failed, FleetRunFailed: None could be calculated, in 3.0 s"
+    )
 
 
 def lines_as_they_come(events: Sequence[Mapping[str, Any]], ends: Execution) -> Iterator[str]:

@@ -153,7 +153,7 @@ def follow(executions: ExecutionClient, name: str, watched: WatchedRun, show: Sh
 def _take_map_runs(executions: ExecutionClient, watched: WatchedRun) -> None:
     """Count what the history of a Distributed Map's execution does not tell."""
     for step in watched.steps:
-        if step.iterations and step.iterations.run_arn and (step.ended_at is None or not step.iterations.done):
+        if step.iterations and step.iterations.run_arn and not step.iterations.over:
             watched.take_map_run(executions.map_run(step.iterations.run_arn), datetime.now(UTC))
 
 
@@ -273,11 +273,15 @@ def sentence(verdict: Verdict, took: str) -> Text:
         ended = _ENDED.get(verdict.status, "{} failed").format(verdict.step)
         parts.append(f"{ended}, {reason}" if reason else ended)
     if verdict.calculated is not None:
-        parts.append(f"{verdict.calculated:,} calculated, {verdict.failed or 0:,} failed")
-    counted = "; ".join(parts)
+        counted = f"{verdict.calculated:,} calculated, {verdict.failed or 0:,} failed"
+        by_error = ", ".join(f"{count:,} {error}" for error, count in verdict.failed_by_error.items())
+        parts.append(f"{counted} ({by_error})" if by_error else counted)
+    if verdict.batches is not None:
+        parts.append(f"{verdict.batches_succeeded or 0:,} of {verdict.batches:,} batches succeeded")
+    words = "; ".join(parts)
     style = presentation.STATUS_STYLE.get(verdict.status, "red")
     return Text.assemble(
-        (verdict.status, style), f" {verdict.name}: ", f"{counted}, in {took}" if parts else f"in {took}"
+        (verdict.status, style), f" {verdict.name}: ", f"{words}, in {took}" if parts else f"in {took}"
     )
 
 
