@@ -241,6 +241,16 @@ def test_a_fleet_of_nothing_but_failures_is_a_page_too() -> None:
     assert "Of 300 failures the first 200 are told one by one." in parsed.text()
 
 
+def test_a_run_that_was_stopped_says_so_and_counts_nothing_it_does_not_know() -> None:
+    summary = fleet.summarise([], [])
+    text = Parsed(page.document(fleet.build(summary, "night", "ABORTED", "Interrupted: Stopped by the user."))).text()
+    assert "ABORTED" in text
+    assert "The run ended early or failed: Interrupted: Stopped by the user." in text
+    assert "It left no list of its results" in text
+    assert "of 0" not in text
+    assert "No portfolio has a warning" not in text
+
+
 def test_a_fleet_is_taken_up_row_by_row_and_kept_small() -> None:
     def rows() -> Any:
         for index in range(3_000):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from common.errors import InvalidPortfolioError
+from common.errors import InvalidPortfolioError, message_of
 from common.models.kinds import EntityType
 from workflows.cli.app import DEFAULT_DATA_DIR, DataDir, app, err, open_to_read, out, settings
 from workflows.cli.fleet import ended_fleet, fleet_failures, fleet_rows
@@ -146,7 +146,8 @@ def _of_run(name: str | None, data_dir: Path) -> tuple["Page", str]:
         else:
             found = report_of(world, execution, {})
             summary = fleet.summarise(found["results"], found["failures"])
-    return fleet.build(summary, execution.name, found["status"]), file_stem(execution.name)
+    error = ": ".join(filter(None, [execution.error, message_of(execution.cause)])) or None
+    return fleet.build(summary, execution.name, execution.outcome, error), file_stem(execution.name)
 
 
 def _ended(world: "Readable", name: str | None) -> tuple[Execution, bool]:

@@ -121,7 +121,7 @@ def summarise(rows: Iterable[Mapping[str, Any]], failures: Iterable[Mapping[str,
     return tally
 
 
-def build(tally: FleetTally, run: str, status: str) -> Page:
+def build(tally: FleetTally, run: str, status: str, error: str | None = None) -> Page:
     """Return the page of a run.
 
     Parameters
@@ -131,8 +131,11 @@ def build(tally: FleetTally, run: str, status: str) -> Page:
     run
         Name of the execution.
     status
-        SUCCEEDED, PARTIAL or FAILED.
+        SUCCEEDED, PARTIAL or FAILED; ABORTED or TIMED_OUT for one that did not come to its end.
+    error
+        What ended it; None where it worked.
     """
+    known = bool(tally.calculated or tally.failed) or error is None
     labels = [label for label in tally.labels() if tally.periods[label].spread["return"].count]
     spreads = [_spread_figure(tally, labels, name) for name in _SPREAD] if labels else []
     spreads = [each for each in spreads if each.grid.lines]
@@ -143,14 +146,14 @@ def build(tally: FleetTally, run: str, status: str) -> Page:
         "fleet.html.j2",
         title="Run",
         facts=[run],
-        notes=_notes(tally),
+        notes=_notes(tally, error),
         warnings=[],
         sections=[
             *([("spread", "Spread"), ("histograms", "Histograms"), ("standings", "Best and worst")] if labels else []),
             *([("failures", "Failures")] if tally.failed else []),
-            ("quality", "Data quality"),
+            *([("quality", "Data quality")] if known else []),
         ],
-        tiles=_tiles(tally, status),
+        tiles=_tiles(tally, status, known=known),
         spreads=spreads,
         histograms=histograms,
         standings=standings,
@@ -166,13 +169,16 @@ def build(tally: FleetTally, run: str, status: str) -> Page:
         ),
         told=tally.told,
         failed=tally.failed,
+        known=known,
         quality=_quality(tally),
         undefined=_undefined(tally),
     )
     return Page(f"Run {run}", body, {each.id: each.spec for each in [*spreads, *histograms]})
 
 
-def _tiles(tally: FleetTally, status: str) -> list[Tile]:
+def _tiles(tally: FleetTally, status: str, *, known: bool) -> list[Tile]:
+    if not known:
+        return [Tile("Status", status, ""), *(Tile(name, "-", "") for name in ("Calculated", "Failed"))]
     of_all = tally.calculated + tally.failed
     return [
         Tile("Status", status, ""),
@@ -182,9 +188,14 @@ def _tiles(tally: FleetTally, status: str) -> list[Tile]:
     ]
 
 
-def _notes(tally: FleetTally) -> list[str]:
-    notes = []
-    if not tally.calculated:
+def _notes(tally: FleetTally, error: str | None) -> list[str]:
+    notes = [] if error is None else [f"The run ended early or failed: {error}"]
+    if error is not None and not (tally.calculated or tally.failed):
+        notes.append(
+            "It left no list of its results, so there is no distribution to show. What it may have stored before is "
+            "shown portfolio by portfolio."
+        )
+    elif not tally.calculated:
         notes.append("Nothing was calculated, so there is no distribution to show.")
     if tally.failed > len(tally.told):
         notes.append(f"Of {tally.failed:,} failures the first {len(tally.told):,} are told one by one.")
