@@ -23,10 +23,13 @@ def identifier_in(file_name: str) -> str:
 
 
 def execution_name(request: Mapping[str, Any]) -> str:
-    """Return the name of the execution of `request`, so that the same request is the same run."""
+    """Return the name of the execution of `request`, so that the same request is the same run.
+
+    It does not begin with a hyphen: a command line would take it for an option.
+    """
     digest = hashlib.sha256(canonical_json(request).encode()).hexdigest()[:_HASH_DIGITS]
-    request_id = _NOT_IN_A_NAME.sub("-", str(request.get("request_id") or "run"))[:_REQUEST_ID_CHARACTERS]
-    return f"{request_id}-{digest}"
+    request_id = _NOT_IN_A_NAME.sub("-", str(request.get("request_id") or "")).lstrip("-") or "run"
+    return f"{request_id[:_REQUEST_ID_CHARACTERS]}-{digest}"
 
 
 def numbered(base: str, number: int) -> str:

@@ -121,10 +121,12 @@ def executions(service: FakeStepFunctions) -> ExecutionClient:
     return ExecutionClient(cast("SFNClient", service), MACHINE, poll_seconds=0)
 
 
-@pytest.mark.parametrize("request_id", ["req-1", "", None, "a b/c:é*?", "x" * 500, '<>{}[]?*"#%\\^|~`$&,;:/\n'])
+@pytest.mark.parametrize(
+    "request_id", ["req-1", "", None, "a b/c:é*?", "x" * 500, "--json", '<>{}[]?*"#%\\^|~`$&,;:/\n']
+)
 def test_a_name_has_only_allowed_characters_and_room_for_a_number(request_id: str | None) -> None:
     name = execution_name({"request_id": request_id})
-    assert re.fullmatch(r"[0-9A-Za-z_-]+-[0-9a-f]{12}", name)
+    assert re.fullmatch(r"[0-9A-Za-z_][0-9A-Za-z_-]*-[0-9a-f]{12}", name)
     assert len(f"{name}-9999") <= MAX_NAME_CHARACTERS
 
 
