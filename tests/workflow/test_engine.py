@@ -368,3 +368,8 @@ def test_a_data_directory_has_one_owner(tmp_path: Path) -> None:
     assert caught.value.holder.pid == os.getpid()
     with DataDirectoryLock(tmp_path):
         pass
+
+
+def test_a_name_longer_than_names_are_is_of_no_execution(tmp_path: Path) -> None:
+    arn = "arn:aws:states:us-east-1:123456789012:execution:calculation:"
+    assert ExecutionArchive(tmp_path).find(arn + "x" * 300) is None

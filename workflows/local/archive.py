@@ -11,6 +11,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from common.json_types import JsonObject
+from workflows.execution_names import MAX_NAME_CHARACTERS
 
 RUNNING: Final = "RUNNING"
 ABORTED: Final = "ABORTED"
@@ -66,7 +67,8 @@ class ExecutionArchive:
 
     def find(self, arn: str) -> JsonObject | None:
         """Return the description of an execution, None when it is not known."""
-        if arn.count(":") != _EXECUTION_ARN_COLONS:
+        # A longer name is none of an execution, nor one that a file may have.
+        if arn.count(":") != _EXECUTION_ARN_COLONS or len(arn.rsplit(":", 1)[1]) > MAX_NAME_CHARACTERS:
             return None
         path = self._path(arn)
         return _first_line(path) if path.exists() else None
