@@ -130,6 +130,11 @@ def test_a_payload_larger_than_a_state_fails_as_the_state_would() -> None:
     assert failure("echo", "x" * (262_144 - 1))["errorType"] == "States.DataLimitExceeded"
 
 
+def test_the_spaces_that_the_engine_writes_count_for_no_payload() -> None:
+    numbers = [1] * 120_000  # 240,001 bytes, and 360,000 with a space after each comma
+    assert call("echo", numbers) == numbers
+
+
 @pytest.mark.parametrize("strange", ["set", "nan"])
 def test_an_answer_that_is_not_json_is_an_error(strange: str) -> None:
     assert failure("return_strange", strange)["errorType"] == "Runtime.MarshalError"

@@ -24,6 +24,7 @@ from urllib.parse import unquote
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
+from common.json_text import compact_json
 from common.models.limits import INVOCATION_BYTES
 from workflows.registry import LambdaFunction
 
@@ -152,10 +153,11 @@ class LambdaHost:
             The handler failed, died, took too long or answered too much.
         """
         function = self._functions[function_name]
-        if len(body) > function.max_event_bytes:
-            # Step Functions checks what a task's Parameters make before it calls; the engine does not.
-            raise FunctionError("States.DataLimitExceeded", f"the payload of {function_name} is {len(body)} bytes")
         event = json.loads(body)
+        # Step Functions checks what a task's Parameters make before it calls; the engine does not, and writes spaces
+        # into it that are not there on AWS.
+        if len(body) > function.max_event_bytes and (size := len(compact_json(event))) > function.max_event_bytes:
+            raise FunctionError("States.DataLimitExceeded", f"the payload of {function_name} is {size} bytes")
         injected = self._injected(function_name, event, body)
         if isinstance(injected, Refusal):
             raise _RefusedError(injected)
