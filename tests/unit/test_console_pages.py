@@ -8,7 +8,7 @@ from html import unescape
 from io import BytesIO
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 from urllib.request import HTTPCookieProcessor, build_opener, urlopen
 
 import pytest
@@ -582,6 +582,23 @@ def test_pages_of_results_stand_in_the_console_s_frame(telling: TellingClient) -
     assert browser.get("/portfolios/files/report.css").mimetype == "text/css"
     assert browser.get("/portfolios/portfolio/none").status_code == 404
     assert "Nothing is called that" in browser.get("/portfolios?text=none").text
+
+
+@pytest.mark.parametrize("entity_id", ["p/1", "../../etc/passwd", "./p", "a//b", "/p", "p/", "%2e%2e/p", "p?q=1#r"])
+def test_every_id_has_an_address_that_a_browser_leaves_as_it_is(telling: TellingClient, entity_id: str) -> None:
+    class Named(Results):
+        def entities(self, text: str, number: int) -> EntityPage:
+            return EntityPage(page_of([PortfolioLink("portfolio", entity_id)], number), True)
+
+        def page(self, entity_type: str, entity_id: str, *, as_of: date | None) -> PortfolioPage:
+            return PortfolioPage("a portfolio", f'<main class="report">{entity_id}</main>')
+
+    client: Any = telling
+    browser = let_in(Console(client, state_machines([MACHINE_ARN]), "a test", portfolios=Named()))
+    (address,) = re.findall(r'href="(/portfolios/portfolio/[^"]+)"', browser.get("/portfolios").text)
+    answer = browser.get(urljoin("http://127.0.0.1:8080/portfolios", unescape(address)))
+    assert answer.status_code == 200
+    assert f'<main class="report">{entity_id}</main>' in answer.text
 
 
 def test_without_results_the_pages_say_so(telling: TellingClient) -> None:

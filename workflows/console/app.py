@@ -53,6 +53,9 @@ def create_app(console: Console, gate: Gate) -> Flask:
     app.jinja_env.globals.update(between=formats.between)
     app.context_processor(_of_every_page)
     gate.protect(app)
+    app.url_map.converters["entity_id"] = portfolios.EntityIdConverter
+    # Ids may have two slashes in a row.
+    app.url_map.merge_slashes = False
     for pages in (executions, actions, map_runs, portfolios):
         app.register_blueprint(pages.pages)
     app.register_error_handler(PerformanceCalculatorError, _failed)

@@ -2,10 +2,12 @@
 
 from datetime import date
 from typing import Any, Final
+from urllib.parse import quote
 
 from flask import Blueprint, Response, abort, g, make_response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
+from werkzeug.routing import PathConverter
 
 from common.errors import Fault, InputNotFoundError, InvalidRequestError
 from workflows.console.comparison import compared_entities
@@ -14,6 +16,21 @@ from workflows.console.security import CONTENT_SECURITY_POLICY
 from workflows.console.watching import console
 
 pages = Blueprint("portfolios", __name__)
+
+
+class EntityIdConverter(PathConverter):
+    """An id in an address: it may have slashes, also where a browser would take them for steps through directories."""
+
+    regex = ".+?"
+    part_isolating = False  # which it would be for want of a slash in the expression
+
+    def to_url(self, value: Any) -> str:
+        """Return an id as it stands in an address."""
+        text = str(value)
+        return quote(text, safe="") if _STEPS & set(text.split("/")) else super().to_url(text)
+
+
+_STEPS: Final = frozenset({"", ".", ".."})
 
 # Vega sets styles in elements and hands images over as blobs; its expressions are interpreted, so scripts stay ours.
 _POLICY: Final = CONTENT_SECURITY_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'").replace(
@@ -54,7 +71,7 @@ def file(name: str) -> ResponseReturnValue:
     return Response(found.text, content_type=found.content_type, headers={"Cache-Control": "no-cache"})
 
 
-@pages.get("/portfolios/<entity_type>/<path:entity_id>")
+@pages.get("/portfolios/<entity_type>/<entity_id:entity_id>")
 def one(entity_type: str, entity_id: str) -> ResponseReturnValue:
     """Show the results of one entity."""
     source = console().portfolios
