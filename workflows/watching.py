@@ -331,15 +331,15 @@ class Verdict:
         """Return the verdict on an execution that has ended."""
         output = execution.output if isinstance(execution.output, dict) else {}
         if execution.status is ExecutionStatus.SUCCEEDED:
-            caught = run.caught
+            failure = run.caught or _without_series(output)
             return cls(
                 name=execution.name,
                 status=execution.outcome,
                 calculated=output.get("calculated"),
                 failed=output.get("failed"),
-                step=caught.step if caught else None,
-                error=(caught.error or None) if caught else None,
-                message=(caught.message or None) if caught else None,
+                step=failure.step if failure else None,
+                error=(failure.error or None) if failure else None,
+                message=(failure.message or None) if failure else None,
                 failed_by_error=_failed_by_error(output),
             )
         maps = [step.iterations for step in run.steps if step.iterations and not step.iterations.run_arn]
@@ -358,6 +358,19 @@ class Verdict:
             batches=batches.total if batches else None,
             batches_succeeded=batches.succeeded if batches else None,
         )
+
+
+def batches_without_series(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return how many batches of a fleet run ended with which status of the time series, those that lack records."""
+    return {status: count for status, count in counts.items() if status not in {"SUCCEEDED", "DISABLED"}}
+
+
+def _without_series(output: Mapping[str, Any]) -> Failure | None:
+    """Return what a fleet run's output says of batches whose time series failed, which the history does not tell."""
+    if "batches" not in output or not (lacking := batches_without_series(output["timestream"])):
+        return None
+    names = ", ".join(f"{count:,} {status}" for status, count in lacking.items())
+    return Failure("PersistTimestream", None, "", f"the time series lacks records of some batches: {names}")
 
 
 def _failed_by_error(output: Mapping[str, Any]) -> dict[str, int]:

@@ -292,6 +292,17 @@ def test_the_verdict_on_a_run_that_went_on_names_the_step_whose_failure_was_caug
     assert (found.step, found.error, found.message) == ("PersistTimestream", "StoreError", "down")
 
 
+def test_the_verdict_on_a_fleet_run_tells_of_batches_whose_time_series_failed() -> None:
+    output = {"status": "PARTIAL", "calculated": 5, "failed": 0, "batches": {"planned": 5}}
+    lacking = {"SUCCEEDED": 2, "DISABLED": 1, "BACKFILL_QUEUED": 2}
+    found, told = verdict(execution("SUCCEEDED", {**output, "timestream": lacking}))
+    reason = "the time series lacks records of some batches: 2 BACKFILL_QUEUED"
+    assert told == f"PARTIAL x: PersistTimestream failed, {reason}; 5 calculated, 0 failed, in 3.0 s"
+    assert (found.step, found.error, found.message) == ("PersistTimestream", None, reason)
+    found, _ = verdict(execution("SUCCEEDED", {**output, "timestream": {"SUCCEEDED": 5}}))
+    assert found.step is None
+
+
 def test_the_verdict_on_a_run_that_tells_nothing_is_its_status() -> None:
     assert verdict(execution("SUCCEEDED", [1]))[1] == "SUCCEEDED x: in 3.0 s"
 

@@ -19,6 +19,7 @@ from workflows.cli.app import out, settings, typed
 from workflows.cli.report import execution_json
 from workflows.executions import Execution, ExecutionStatus
 from workflows.fleet_lines import objects, read_failures
+from workflows.watching import batches_without_series
 
 if TYPE_CHECKING:
     from workflows.world import Readable, World
@@ -157,7 +158,7 @@ def print_fleet(report: Mapping[str, Any], execution: Execution, data_dir: Path)
             out.print(
                 f"{whole:,} of {batches['planned']:,} batches failed as a whole, or were not begun", style="yellow"
             )
-        if lacking := {name: n for name, n in report["timestream"].items() if name not in {"SUCCEEDED", "DISABLED"}}:
+        if lacking := batches_without_series(report["timestream"]):
             names = ", ".join(f"{count:,} {name}" for name, count in lacking.items())
             out.print(f"The time series lacks records of some batches: {names}.", style="yellow")
     if execution.error:
