@@ -32,7 +32,7 @@ from common.models.series import CashFlowColumns, ValuationColumns
 from common.observability import logger
 from common.stores.dynamodb_books import book_store
 from common.stores.dynamodb_cache import result_cache
-from common.stores.histories import BookReader, History, given_history
+from common.stores.histories import BookReader, EntityHistory, given_history
 from common.stores.layered_cache import SharedCalculationCache
 from common.stores.ports import PayloadStore
 from common.stores.s3 import payload_store
@@ -262,7 +262,7 @@ def _of_the_books(
 
 
 def _calculated(
-    history: History, options: CalculationOptions, as_of: date | None, benchmark: Valuations | None
+    history: EntityHistory, options: CalculationOptions, as_of: date | None, benchmark: Valuations | None
 ) -> dict[str, Any]:
     """Calculate a history that ends by `as_of`; no level of a benchmark that is later has a part in it either."""
     if as_of is None:

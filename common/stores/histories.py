@@ -32,7 +32,7 @@ Item = TypeVar("Item")
 Found = TypeVar("Found")
 
 
-class History(NamedTuple):
+class EntityHistory(NamedTuple):
     """What an entity was worth and what went in and out.
 
     Attributes
@@ -173,7 +173,7 @@ class BookReader:
         until: date | None,
         max_price_age_days: int,
         flow_timing: FlowTiming | None = None,
-    ) -> History:
+    ) -> EntityHistory:
         """Return what an entity was worth and what went in and out, up to `until`.
 
         Parameters
@@ -198,7 +198,7 @@ class BookReader:
                 case BookEntityType.SECURITY:
                     security_id = of.entity.entity.entity_id
                     prices = _until(self._prices_of([of.entity])[security_id], last)
-                    return History(*security_history(prices), FlowTiming.END_OF_DAY)
+                    return EntityHistory(*security_history(prices), FlowTiming.END_OF_DAY)
                 case BookEntityType.ACCOUNT:
                     return self._account(of, last, max_price_age_days, flow_timing)
                 case _:
@@ -258,7 +258,7 @@ class BookReader:
 
     def _portfolio(
         self, of: Dependencies, last: int | None, max_price_age_days: int, asked: FlowTiming | None
-    ) -> History:
+    ) -> EntityHistory:
         entity = of.entity.entity
         book = self._books.portfolio_book(entity.entity_id)
         if book.valuations is not None:
@@ -270,7 +270,7 @@ class BookReader:
 
     def _account(
         self, of: Dependencies, last: int | None, max_price_age_days: int, asked: FlowTiming | None
-    ) -> History:
+    ) -> EntityHistory:
         """Return the sum of an account's portfolios: the valued ones, and one ledger of all the others."""
         if not of.portfolios:
             raise InvalidPortfolioError(f"the account {of.entity.entity.entity_id} has no portfolios")
@@ -326,7 +326,7 @@ class BookReader:
         return dict(zip((each.entity.entity_id for each in securities), _at_once(read, securities), strict=True))
 
 
-def given_history(valuations: Valuations, flows: Flows, timing: FlowTiming, until: date | None) -> History:
+def given_history(valuations: Valuations, flows: Flows, timing: FlowTiming, until: date | None) -> EntityHistory:
     """Return the history of a portfolio that comes with its data, up to `until`: as of the same data in the books.
 
     Parameters
@@ -362,7 +362,7 @@ def _shared(timings: Set[FlowTiming]) -> FlowTiming:
 
 def _in_timing(
     valuations: Valuations, flows: Flows, timing: FlowTiming, last: int | None, warnings: tuple[Caution, ...]
-) -> History:
+) -> EntityHistory:
     """Return valuations that include their day's flows as those of `timing`.
 
     Without the flows in them, as `after_close` has it, they make the same returns as with them by the end of the day.
@@ -374,14 +374,14 @@ def _in_timing(
 
 def _history(
     valuations: Valuations, flows: Flows, timing: FlowTiming, last: int | None, warnings: tuple[Caution, ...] = ()
-) -> History:
+) -> EntityHistory:
     if timing is FlowTiming.AFTER_CLOSE and last is not None and flows.days.size:
         closing = valuations.days[-1]
         if flows.days[-1] >= closing:
             # After the close of the last day a flow is beyond the history, not a doubtful part of it.
             inside = flows.days != closing
             flows = Flows(flows.days[inside], flows.amounts[inside])
-    return History(valuations, flows, timing, warnings)
+    return EntityHistory(valuations, flows, timing, warnings)
 
 
 def _until(prices: PriceHistory, last: int | None) -> PriceHistory:

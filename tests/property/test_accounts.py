@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from common.calculations import FlowTiming, TransactionType, calculate_daily_twr
 from common.calculations.words import day_date, day_number
 from common.models.books import BookEntityType, DayValue, Entity, EntityKey, SeriesKind, Transaction
-from common.stores.histories import BookReader, History
+from common.stores.histories import BookReader, EntityHistory
 from common.stores.memory_books import InMemoryBooks
 
 T = TransactionType
@@ -104,7 +104,7 @@ class World:
             books.record(name, transactions)
         return books
 
-    def history(self, timing: FlowTiming | None = None, until: int | None = None) -> History:
+    def history(self, timing: FlowTiming | None = None, until: int | None = None) -> EntityHistory:
         reader = BookReader(self.books())
         of = reader.dependencies(EntityKey(BookEntityType.ACCOUNT, "A"))
         last = None if until is None else day_date(FIRST + until)
@@ -213,16 +213,16 @@ def worlds(draw: st.DrawFn, kinds: tuple[str, ...] = tuple(SCHEDULES), *, moving
     return World(members, prices, moves)
 
 
-def values_of(history: History) -> dict[int, float]:
+def values_of(history: EntityHistory) -> dict[int, float]:
     valuations = history.valuations
     return dict(zip((valuations.days - FIRST).tolist(), valuations.values.tolist(), strict=True))
 
 
-def flows_of(history: History) -> dict[int, float]:
+def flows_of(history: EntityHistory) -> dict[int, float]:
     return dict(zip((history.flows.days - FIRST).tolist(), history.flows.amounts.tolist(), strict=True))
 
 
-def twr(history: History) -> float | None:
+def twr(history: EntityHistory) -> float | None:
     return calculate_daily_twr(
         [(day_date(FIRST + day), value) for day, value in values_of(history).items()],
         [(day_date(FIRST + day), amount) for day, amount in flows_of(history).items()],

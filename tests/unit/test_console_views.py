@@ -16,7 +16,7 @@ from tests.console import BEGIN, MACHINE_ARN, ConsoleWorld, Telling, TellingClie
 from workflows.console.events import event_page, event_types, find_event
 from workflows.console.formats import duration, pretty
 from workflows.console.graph import EdgeKind, condition, graph_of, node_states, taken
-from workflows.console.histories import Histories, History
+from workflows.console.histories import ExecutionHistory, Histories
 from workflows.console.json_places import line_of, lines_of
 from workflows.console.listing import Filter, list_executions
 from workflows.console.references import ExecutionReference, MapRunReference, state_machines
@@ -39,12 +39,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleWorld]:
 
 
 @pytest.fixture(scope="module")
-def mixed(world: ConsoleWorld) -> History:
+def mixed(world: ConsoleWorld) -> ExecutionHistory:
     return world.console.histories.read(world.mixed.arn)
 
 
 @pytest.fixture(scope="module")
-def failed(world: ConsoleWorld) -> History:
+def failed(world: ConsoleWorld) -> ExecutionHistory:
     return world.console.histories.read(world.failed.arn)
 
 
@@ -62,7 +62,7 @@ def statuses(visits: Visits) -> dict[str, StateStatus]:
 # On real histories
 
 
-def test_each_state_of_a_real_run_has_the_colour_it_earned(mixed: History) -> None:
+def test_each_state_of_a_real_run_has_the_colour_it_earned(mixed: ExecutionHistory) -> None:
     found = statuses(mixed.visits)
     assert found["ValidateInput"] is StateStatus.SUCCEEDED
     assert found["CalculatePortfolio"] is StateStatus.CAUGHT
@@ -73,14 +73,14 @@ def test_each_state_of_a_real_run_has_the_colour_it_earned(mixed: History) -> No
     assert mixed.visits.status is ExecutionStatus.SUCCEEDED
 
 
-def test_the_map_of_a_real_run_counts_its_iterations(mixed: History) -> None:
+def test_the_map_of_a_real_run_counts_its_iterations(mixed: ExecutionHistory) -> None:
     state = node_states(mixed.visits)["CalculatePortfolios"]
     assert state.iterations is not None
     assert (state.iterations.total, state.iterations.succeeded, state.iterations.caught) == (3, 3, 1)
     assert (state.iterations.failed, state.iterations.running, state.iterations.aborted) == (0, 0, 0)
 
 
-def test_attempts_of_a_real_run_have_their_errors_and_durations(mixed: History) -> None:
+def test_attempts_of_a_real_run_have_their_errors_and_durations(mixed: ExecutionHistory) -> None:
     (visit,) = [each for each in mixed.visits.visits if each.name == "PersistDynamoDB"]
     assert [each.error for each in visit.attempts] == ["ThrottledError", "ThrottledError", None]
     assert all(each.ended and each.ended >= each.started for each in visit.attempts)
@@ -89,14 +89,14 @@ def test_attempts_of_a_real_run_have_their_errors_and_durations(mixed: History) 
     assert json.loads(visit.output or "")["dynamodb"]["written"] == 2
 
 
-def test_a_caught_error_keeps_its_cause_and_its_iteration(mixed: History) -> None:
+def test_a_caught_error_keeps_its_cause_and_its_iteration(mixed: ExecutionHistory) -> None:
     (visit,) = [each for each in mixed.visits.visits if each.status is StateStatus.CAUGHT]
     assert (visit.name, visit.error) == ("CalculatePortfolio", "InputNotFoundError")
     assert "there is no such object" in (visit.cause or "")
     assert iteration_label(visit.iteration) == "#2 p-broken"
 
 
-def test_a_real_run_that_failed_fails_in_its_last_state(failed: History) -> None:
+def test_a_real_run_that_failed_fails_in_its_last_state(failed: ExecutionHistory) -> None:
     found = statuses(failed.visits)
     assert failed.visits.status is ExecutionStatus.FAILED
     assert found["AllFailed"] is StateStatus.FAILED
@@ -105,7 +105,7 @@ def test_a_real_run_that_failed_fails_in_its_last_state(failed: History) -> None
     assert visit.error == "AllPortfoliosFailed"
 
 
-def test_every_visit_of_a_real_run_ends_after_it_began(mixed: History, failed: History) -> None:
+def test_every_visit_of_a_real_run_ends_after_it_began(mixed: ExecutionHistory, failed: ExecutionHistory) -> None:
     for history in (mixed, failed):
         for visit in history.visits.visits:
             assert visit.exited is not None
@@ -113,7 +113,7 @@ def test_every_visit_of_a_real_run_ends_after_it_began(mixed: History, failed: H
             assert visit.outcome is not None
 
 
-def test_the_ways_taken_are_edges_of_the_real_definition(mixed: History, world: ConsoleWorld) -> None:
+def test_the_ways_taken_are_edges_of_the_real_definition(mixed: ExecutionHistory, world: ConsoleWorld) -> None:
     scope = graph_of(world.console.service.definition(world.mixed.arn))
     (inner,) = next(node for node in scope.nodes if node.name == "CalculatePortfolios").inner
     edges = {(edge.source, edge.target) for edge in (*scope.edges, *inner.edges)}
@@ -123,7 +123,7 @@ def test_the_ways_taken_are_edges_of_the_real_definition(mixed: History, world: 
     assert ("CalculatePortfolio", "RecordCrash") not in ways
 
 
-def test_the_table_has_a_line_for_each_visit_of_a_real_run(mixed: History) -> None:
+def test_the_table_has_a_line_for_each_visit_of_a_real_run(mixed: ExecutionHistory) -> None:
     page = step_page(mixed.visits, mixed.events[0]["timestamp"])
     assert page.found == len([event for event in mixed.events if event["type"].endswith("StateEntered")])
     assert page.lines[0].visit.name == "ValidateInput"
@@ -134,7 +134,7 @@ def test_the_table_has_a_line_for_each_visit_of_a_real_run(mixed: History) -> No
     assert step_page(mixed.visits, BEGIN, text="no such text").found == 0
 
 
-def test_events_of_a_real_run_are_filtered_by_type_and_text(mixed: History) -> None:
+def test_events_of_a_real_run_are_filtered_by_type_and_text(mixed: ExecutionHistory) -> None:
     assert event_page(mixed, BEGIN).found == len(mixed.events)
     failures = event_page(mixed, BEGIN, kind="Failures")
     assert [line.type for line in failures.lines] == ["TaskFailed"] * 3
@@ -149,7 +149,7 @@ def test_events_of_a_real_run_are_filtered_by_type_and_text(mixed: History) -> N
     assert "TaskFailed" in event_types(mixed)
 
 
-def test_a_state_is_entered_as_late_by_its_event_as_by_its_step(mixed: History, world: ConsoleWorld) -> None:
+def test_a_state_is_entered_as_late_by_its_event_as_by_its_step(mixed: ExecutionHistory, world: ConsoleWorld) -> None:
     started = world.mixed.started_at
     entered = event_page(mixed, started, kind="MapStateEntered").lines[0]
     (step,) = [line for line in step_page(mixed.visits, started).lines if line.visit.type == "Map"]
@@ -157,7 +157,7 @@ def test_a_state_is_entered_as_late_by_its_event_as_by_its_step(mixed: History, 
     assert event_page(mixed, started - timedelta(seconds=7)).lines[0].elapsed_ms >= 7000
 
 
-def test_an_event_knows_its_step_and_its_iteration(mixed: History) -> None:
+def test_an_event_knows_its_step_and_its_iteration(mixed: ExecutionHistory) -> None:
     (line,) = [each for each in event_page(mixed, BEGIN, kind="Failures").lines if each.step == "CalculatePortfolio"]
     assert (line.iteration, line.error) == (2, "InputNotFoundError")
     assert line.visit is not None
@@ -168,7 +168,9 @@ def test_an_event_knows_its_step_and_its_iteration(mixed: History) -> None:
     assert find_event(mixed, 0) is None
 
 
-def test_the_timeline_of_a_real_run_puts_iterations_below_their_map(mixed: History, world: ConsoleWorld) -> None:
+def test_the_timeline_of_a_real_run_puts_iterations_below_their_map(
+    mixed: ExecutionHistory, world: ConsoleWorld
+) -> None:
     stopped = world.mixed.stopped_at
     assert stopped is not None
     found = timeline_of(mixed.visits, world.mixed.started_at, stopped)

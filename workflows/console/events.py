@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
-from workflows.console.histories import History
+from workflows.console.histories import ExecutionHistory
 from workflows.console.visits import details_of, resource_of
 
 PAGE_LINES: Final = 100
@@ -69,7 +69,7 @@ def page_of(lines: Sequence[Line], number: int) -> Page[Line]:
 
 
 def event_page(
-    history: History, started: datetime, *, kind: str = "", text: str = "", number: int = 1
+    history: ExecutionHistory, started: datetime, *, kind: str = "", text: str = "", number: int = 1
 ) -> Page[EventLine]:
     """Return a page of the events.
 
@@ -96,7 +96,7 @@ def event_page(
     return Page([event_line(history, event, started) for event in page.lines], page.first, page.found)
 
 
-def event_line(history: History, event: Mapping[str, Any], started: datetime) -> EventLine:
+def event_line(history: ExecutionHistory, event: Mapping[str, Any], started: datetime) -> EventLine:
     """Return the line of an event of an execution that started at `started`."""
     number = event["id"]
     details = details_of(event)
@@ -117,7 +117,7 @@ def event_line(history: History, event: Mapping[str, Any], started: datetime) ->
     )
 
 
-def find_event(history: History, number: int) -> Mapping[str, Any] | None:
+def find_event(history: ExecutionHistory, number: int) -> Mapping[str, Any] | None:
     """Return the event of a number."""
     # Numbers are without gaps, from 1; an archive that is cut short is not.
     at = number - 1
@@ -126,12 +126,12 @@ def find_event(history: History, number: int) -> Mapping[str, Any] | None:
     return next((event for event in history.events if event["id"] == number), None)
 
 
-def event_types(history: History) -> list[str]:
+def event_types(history: ExecutionHistory) -> list[str]:
     """Return the types that occur, sorted."""
     return sorted({event["type"] for event in history.events})
 
 
-def _step(history: History, event: Mapping[str, Any]) -> str | None:
+def _step(history: ExecutionHistory, event: Mapping[str, Any]) -> str | None:
     if event["type"].startswith("Execution"):
         return None
     visit = history.visits.visit_of(event["id"])

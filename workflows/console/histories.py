@@ -17,7 +17,7 @@ _KEPT: Final = 4
 READ_SECONDS: Final = 1.0
 
 
-class History:
+class ExecutionHistory:
     """The history of one execution, as far as it has been read.
 
     Attributes
@@ -89,10 +89,10 @@ class Histories:
         self._service = service
         self._read_seconds = read_seconds
         self._clock = clock
-        self._kept: OrderedDict[str, History] = OrderedDict()
+        self._kept: OrderedDict[str, ExecutionHistory] = OrderedDict()
         self._lock = threading.Lock()
 
-    def read(self, arn: str) -> History:
+    def read(self, arn: str) -> ExecutionHistory:
         """Return the history of an execution with what is new in it.
 
         Raises
@@ -101,7 +101,7 @@ class Histories:
             There is no such execution.
         """
         with self._lock:
-            history = self._kept.setdefault(arn, History(arn))
+            history = self._kept.setdefault(arn, ExecutionHistory(arn))
             self._kept.move_to_end(arn)
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)

@@ -13,7 +13,7 @@ from workflows.console import formats
 from workflows.console.console import EXTENSION, Console
 from workflows.console.fleet import FleetSummary, fleet_plan, fleet_summary
 from workflows.console.graph import NodeState, items_of, node_states
-from workflows.console.histories import History
+from workflows.console.histories import ExecutionHistory
 from workflows.console.references import ExecutionReference, MapRunReference, StateMachine
 from workflows.console.rerun import failures_of
 from workflows.console.states import Visit
@@ -32,7 +32,7 @@ class Watched:
     machine : StateMachine
     described : dict
         As DescribeExecution has it.
-    history : History
+    history : ExecutionHistory
         As far as it has been read.
     map_runs : dict
         What Step Functions says of its Map Runs, by their ARNs; None for one that it knows no longer.
@@ -41,7 +41,7 @@ class Watched:
     reference: ExecutionReference
     machine: StateMachine
     described: dict[str, Any]
-    history: History
+    history: ExecutionHistory
     map_runs: Mapping[str, JsonObject | None]
 
     @property
@@ -188,7 +188,7 @@ def watched(machine: str, name: str, label: str | None, *, read: bool = True) ->
     arn = reference.arn(owner)
     described = console().service.execution(arn)
     histories = console().histories
-    history = histories.read(arn) if read else History(arn)
+    history = histories.read(arn) if read else ExecutionHistory(arn)
     if history.ended and described["status"] == ExecutionStatus.RUNNING:
         described = console().service.execution(arn)  # it may have ended between the two questions
         if described["status"] == ExecutionStatus.RUNNING:

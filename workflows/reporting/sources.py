@@ -33,7 +33,7 @@ from common.models.request import CalculationRequest, parse_portfolios
 from common.models.results import Asked
 from common.models.series import CashFlowColumns, CashFlowSeries, ValuationColumns, ValuationSeries
 from common.models.sources import Source
-from common.stores.histories import BookReader, Dependencies, History, given_history
+from common.stores.histories import BookReader, Dependencies, EntityHistory, given_history
 from common.stores.ports import ResultStore
 from workflows.reporting.analysis import Record, analyse
 from workflows.reporting.words import explained
@@ -179,7 +179,7 @@ def from_request(document: object, base: Path, entity_ids: list[str]) -> list[Su
 
 
 def calculated_row(
-    history: History, as_of: date, periods: list[Period], conventions: Conventions, benchmark: Valuations | None
+    history: EntityHistory, as_of: date, periods: list[Period], conventions: Conventions, benchmark: Valuations | None
 ) -> dict[str, Any]:
     """Return what a row says of a history: the same numbers, reasons and warnings as `CalculatePortfolio` returns."""
     performance = calculate_performance(history.valuations, history.flows, periods, conventions, benchmark)
@@ -255,7 +255,7 @@ def _of_request(
 
 def _subject(
     identity: Mapping[str, Any],
-    history: History,
+    history: EntityHistory,
     as_of: date | None,
     request: CalculationRequest | None,
     conventions: Conventions,
@@ -271,7 +271,7 @@ def _subject(
 
 
 def _record(
-    history: History, as_of: date, conventions: Conventions, benchmark: Valuations | None, notes: list[str]
+    history: EntityHistory, as_of: date, conventions: Conventions, benchmark: Valuations | None, notes: list[str]
 ) -> Record | None:
     found = analyse(history.valuations, history.flows, as_of, conventions, benchmark)
     if isinstance(found, Record):
