@@ -10,6 +10,9 @@ ACCOUNT_INDEX: Final = "AccountIndex"
 INDEXED: Final[Mapping[str, str]] = MappingProxyType({CLIENT_INDEX: "client_id", ACCOUNT_INDEX: "account_id"})
 """The attribute that is the partition key of each index; the sort key of all is `entity_type`."""
 
+NOBODY: Final = "#"
+"""The `client_id` of an item whose entity has no client: an index holds only what has its key. An id has no `#`."""
+
 ENTITY_ATTRIBUTES: Final = ("client_id", "account_id", "name", "currency", "benchmark_id", "flow_timing")
 """What an entity says, but for its key: what an index holds of it, too."""
 

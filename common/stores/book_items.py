@@ -7,7 +7,7 @@ from secrets import randbits
 from typing import Any
 
 from common.models.books import BookEntityType, Entity, EntityKey, Mark, SeriesKind, StoredEntity, Transaction
-from common.models.entity_table import ENTITY_ATTRIBUTES, INDEXED, mark_partition, projected
+from common.models.entity_table import ENTITY_ATTRIBUTES, INDEXED, NOBODY, mark_partition, projected
 from common.stores.dynamodb_items import Item
 from common.stores.series_chunks import Chunk
 
@@ -79,14 +79,21 @@ def entity_key(asked: EntityKey) -> Item:
 
 
 def entity_attributes(entity: Entity) -> Item:
-    """Return what an entity says, but for its key."""
+    """Return what an entity says, but for its key; nobody's is indexed, too."""
     given = entity.model_dump(mode="json", include=set(ENTITY_ATTRIBUTES), exclude_none=True)
-    return {name: {"S": value} for name, value in given.items()}
+    return {name: {"S": value} for name, value in {"client_id": NOBODY, **given}.items()}
+
+
+def kept_attributes(item: Item) -> Item:
+    """Return what an item has of `entity_attributes`: nobody's that was written before it was indexed has no client."""
+    return {name: item[name] for name in ENTITY_ATTRIBUTES if name in item}
 
 
 def entity(item: Item) -> Entity:
     """Return the entity of an item, of the table or of an index."""
-    given = {name: item[name]["S"] for name in ENTITY_ATTRIBUTES if name in item}
+    given = {name: value["S"] for name, value in kept_attributes(item).items()}
+    if given.get("client_id") == NOBODY:
+        del given["client_id"]
     return Entity.model_validate({**given, "entity_type": sort_key(item), "entity_id": item["id"]["S"]})
 
 

@@ -22,7 +22,7 @@ from common.models.books import (
     StoredEntity,
     Transaction,
 )
-from common.models.entity_table import ACCOUNT_INDEX, CLIENT_INDEX, ENTITY_ATTRIBUTES, INDEXED, MARK_PARTITIONS
+from common.models.entity_table import ACCOUNT_INDEX, CLIENT_INDEX, ENTITY_ATTRIBUTES, INDEXED, MARK_PARTITIONS, NOBODY
 from common.stores import book_items, series_chunks
 from common.stores.book_changes import Changes, combine, compare, distinct
 from common.stores.botocore_errors import typed_errors
@@ -84,15 +84,16 @@ class DynamoDBEntities:
 
     def entities_of_client(self, client_id: str, entity_type: BookEntityType) -> Iterator[Entity]:
         """Yield a client's entities of one type, by id; one written a moment ago may be missing."""
-        yield from self._indexed(CLIENT_INDEX, client_id, entity_type)
+        if client_id != NOBODY:  # under which the index has what no client may list
+            yield from self._indexed(CLIENT_INDEX, client_id, entity_type)
 
     def portfolios_of_account(self, account_id: str) -> Iterator[Entity]:
         """Yield an account's portfolios, by id; one written a moment ago may be missing."""
         yield from self._indexed(ACCOUNT_INDEX, account_id, BookEntityType.PORTFOLIO)
 
     def all_entities(self, entity_type: BookEntityType) -> Iterator[Entity]:
-        """Yield all entities of one type that belong to a client, in no order; a recent one may be missing."""
-        # The index holds entities alone: a scan of it does not read transactions and series.
+        """Yield all entities of one type, with or without a client, in no order; a recent one may be missing."""
+        # The index holds all entities and nothing else: a scan of it does not read transactions and series.
         pages = self._client.get_paginator("scan").paginate(
             TableName=self._table,
             IndexName=CLIENT_INDEX,
@@ -173,20 +174,21 @@ class DynamoDBEntities:
         return True
 
     def _put_entity(self, entity: Entity) -> bool:
+        at, attributes = book_items.entity_key(entity.key), book_items.entity_attributes(entity)
         update = Update()
-        match self.entities([entity.key]).get(entity.key):
+        match next(self._get([at]), None):
             case None:
                 condition = "attribute_not_exists(id)"
-            case StoredEntity(entity=stored) if stored == entity:
+            # Items, not entities: nobody's that is not in the index yet says the same, and has to be written.
+            case item if book_items.kept_attributes(item) == attributes:
                 return False
-            case StoredEntity(entity=stored) if stored.client_id != entity.client_id:
+            case item if book_items.entity(item).client_id != entity.client_id:
                 raise StoreError(f"the {entity.entity_type} {entity.entity_id} belongs to another client")
-            case StoredEntity(revision=revision):
-                condition = update.equal("revision", {"S": revision})
-        attributes = book_items.entity_attributes(entity)
+            case item:
+                condition = update.equal("revision", item["revision"])
         update.set_all({**attributes, "revision": _fresh()})
         update.remove_all(name for name in ENTITY_ATTRIBUTES if name not in attributes)
-        update_if(self._client, self._table, book_items.entity_key(entity.key), update, condition)
+        update_if(self._client, self._table, at, update, condition)
         return True
 
     def _record(self, portfolio_id: str, given: Sequence[Transaction], *, replace: bool) -> TransactionReport:

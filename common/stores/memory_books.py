@@ -50,8 +50,8 @@ class InMemoryBooks:
         return (each for each in self._by_id(BookEntityType.PORTFOLIO) if each.account_id == account_id)
 
     def all_entities(self, entity_type: BookEntityType) -> Iterator[Entity]:
-        """Yield all entities of one type that belong to a client."""
-        return (each for each in self._by_id(entity_type) if each.client_id is not None)
+        """Yield all entities of one type, with or without a client."""
+        return iter(self._by_id(entity_type))
 
     def put_entity(self, entity: Entity) -> bool:
         """Write an entity; return whether that changed anything."""

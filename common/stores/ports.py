@@ -193,7 +193,7 @@ class EntityStore(Protocol):
         """Yield an account's portfolios, by id; one written a moment ago may be missing."""
 
     def all_entities(self, entity_type: BookEntityType) -> Iterator[Entity]:
-        """Yield all entities of one type that belong to a client, in no order; a recent one may be missing."""
+        """Yield all entities of one type, with or without a client, in no order; a recent one may be missing."""
 
     def put_entity(self, entity: Entity) -> bool:
         """Write an entity, its attributes in the place of those it had; return whether that changed anything.

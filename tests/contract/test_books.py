@@ -34,7 +34,7 @@ from common.models.books import (
     StoredEntity,
     Transaction,
 )
-from common.models.entity_table import INDEXED, MARK_PARTITIONS, mark_partition
+from common.models.entity_table import CLIENT_INDEX, INDEXED, MARK_PARTITIONS, NOBODY, mark_partition
 from common.stores.dynamodb_books import ENTITY_TABLE, DynamoDBBooks, book_store
 from common.stores.memory_books import InMemoryBooks
 from common.stores.ports import Books, SeriesReport, TransactionReport
@@ -287,15 +287,28 @@ class TestEntities:
         books.put_entity(entity(EntityKey(BookEntityType.PORTFOLIO, "p-2")))
         eventually(lambda: ids(books.portfolios_of_account("a-2")), [])
 
-    def test_all_entities_of_a_type_are_those_that_belong_to_a_client(self, books: Books) -> None:
-        books.put_entity(entity())
-        books.put_entity(entity(EntityKey(BookEntityType.PORTFOLIO, "theirs"), "rival"))
-        books.put_entity(security())
-        books.put_entity(entity(EntityKey(BookEntityType.SECURITY, "own")))
+    def test_all_entities_of_a_type_are_those_of_every_client_and_of_nobody(self, books: Books) -> None:
+        nobodys, own = entity(SECURITY, None, currency="USD"), entity(EntityKey(BookEntityType.SECURITY, "own"))
+        for each in (entity(), entity(EntityKey(BookEntityType.PORTFOLIO, "theirs"), "rival"), nobodys, own):
+            books.put_entity(each)
         books.record("growth", [deposit()])
+        books.write_series(SeriesKind.PRICE, "AAPL", day_values(3))
         eventually(lambda: sorted(ids(books.all_entities(BookEntityType.PORTFOLIO))), ["growth", "theirs"])
-        eventually(lambda: ids(books.all_entities(BookEntityType.SECURITY)), ["own"])
+        eventually(
+            lambda: sorted(books.all_entities(BookEntityType.SECURITY), key=lambda each: each.entity_id),
+            [nobodys, own],
+        )
         assert ids(books.all_entities(BookEntityType.BENCHMARK)) == []
+        books.put_entity(entity(BENCHMARK, None))
+        eventually(lambda: ids(books.all_entities(BookEntityType.BENCHMARK)), ["SPX"])
+
+    @pytest.mark.parametrize("client_id", ["acme", NOBODY, "nobody", "None"])
+    def test_what_is_nobody_s_is_in_no_client_s_list(self, books: Books, client_id: str) -> None:
+        books.put_entity(entity(SECURITY, None, account_id="a-1"))
+        # Once the index has it, what the others say of it is final.
+        eventually(lambda: ids(books.all_entities(BookEntityType.SECURITY)), ["AAPL"])
+        assert ids(books.entities_of_client(client_id, BookEntityType.SECURITY)) == []
+        assert ids(books.portfolios_of_account("a-1")) == []
 
 
 def _indexed_items(books: DynamoDBBooks, index: str) -> list[Any]:
@@ -328,15 +341,61 @@ class TestIndexes:
         books.put_entity(entity(account_id="a-1", name="Value", currency="EUR"))
         eventually(lambda: _indexed_items(books, index), [{**known, "name": {"S": "Value"}}])
 
+    def test_nobody_s_stands_under_what_is_no_id_and_its_prices_change_nothing_of_it(
+        self, dynamodb_books: DynamoDBBooks
+    ) -> None:
+        books = dynamodb_books
+        books.put_entity(entity(SECURITY, None, currency="USD"))
+        known = {
+            "id": {"S": "AAPL"},
+            "entity_type": {"S": "security"},
+            "client_id": {"S": NOBODY},
+            "currency": {"S": "USD"},
+        }
+        eventually(lambda: _indexed_items(books, CLIENT_INDEX), [known])
+        before = head(books, SECURITY)
+        books.write_series(SeriesKind.PRICE, "AAPL", day_values(2))
+        assert head(books, SECURITY).revision != before.revision
+        books.put_entity(entity(SECURITY, None, currency="EUR"))
+        eventually(lambda: _indexed_items(books, CLIENT_INDEX), [{**known, "currency": {"S": "EUR"}}])
+
+    def test_nobody_s_that_was_written_before_the_index_had_it_is_listed_once_it_is_put_again(
+        self, dynamodb_books: DynamoDBBooks
+    ) -> None:
+        books, given = dynamodb_books, entity(SECURITY, None, currency="USD")
+        books._client.put_item(
+            TableName=books._table,
+            Item={
+                "id": {"S": "AAPL"},
+                "entity_type": {"S": "security"},
+                "currency": {"S": "USD"},
+                "revision": {"S": "first"},
+            },
+        )
+        assert head(books, SECURITY).entity == given
+        books.write_series(SeriesKind.PRICE, "AAPL", day_values(2))
+        before = head(books, SECURITY)
+        with pytest.raises(StoreError, match="belongs to another client"):
+            books.put_entity(entity(SECURITY, "acme", currency="USD"))
+        assert books.put_entity(given) is True
+        eventually(lambda: list(books.all_entities(BookEntityType.SECURITY)), [given])
+        after = head(books, SECURITY)
+        assert after.revision != before.revision
+        assert books.prices("AAPL").prices.tolist() == [10.0, 11.0]
+        assert books.put_entity(given) is False
+        assert head(books, SECURITY) == after
+
     def test_only_a_change_of_the_entity_itself_is_a_write_of_an_index(self, extenddb_books: DynamoDBBooks) -> None:
         """With what ExtendDB says of a single write: of those of a transaction it leaves the indexes out."""
         books, client = extenddb_books, extenddb_books._client
         books.put_entity(entity(account_id="a-1"))
+        books.put_entity(security())
         changed = _requests(client, "TransactWriteItems")
         books.write_series(SeriesKind.VALUATION, "growth", day_values(2))
         books.record("growth", [buy("t-1", "AAPL")])
-        heads = [each["Update"] for request in changed for each in request["TransactItems"] if _of_growth(each)]
-        assert len(heads) == 2
+        books.write_series(SeriesKind.PRICE, "AAPL", day_values(2))
+        heads = [each["Update"] for request in changed for each in request["TransactItems"] if _of_an_entity(each)]
+        assert [each["Key"]["id"]["S"] for each in heads] == ["growth", "growth", "AAPL"]
 
         def units(update: Any) -> dict[str, float]:
             update.pop("ConditionExpression", None)
@@ -358,8 +417,8 @@ class TestIndexes:
         assert units(renamed) == {"table": 1.0, **dict.fromkeys(INDEXED, 1.0)}
 
 
-def _of_growth(write: Any) -> bool:
-    return "Update" in write and write["Update"]["Key"]["id"]["S"] == "growth"
+def _of_an_entity(write: Any) -> bool:
+    return "Update" in write and write["Update"]["Key"]["entity_type"]["S"] in set(BookEntityType)
 
 
 class TestTransactions:

@@ -6,17 +6,22 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from common.models.books import Entity
+from common.errors import InvalidRequestError
+from common.models.books import BookEntityType, Entity
 from common.models.entity_table import (
     ACCOUNT_INDEX,
     CLIENT_INDEX,
     ENTITY_ATTRIBUTES,
     INDEXED,
     MARK_PARTITIONS,
+    NOBODY,
     mark_partition,
     projected,
 )
+from common.models.fleet import FleetRequest
+from common.models.request import CalculationRequest
 
 PORTFOLIOS = 16_000
 
@@ -29,6 +34,19 @@ def test_an_index_holds_every_attribute_once() -> None:
     assert INDEXED == {CLIENT_INDEX: "client_id", ACCOUNT_INDEX: "account_id"}
     for index, attribute in INDEXED.items():
         assert sorted([*projected(index), attribute]) == sorted(ENTITY_ATTRIBUTES)
+
+
+@pytest.mark.parametrize("request_type", [CalculationRequest, FleetRequest])
+def test_no_request_is_one_of_nobody_s(request_type: type[CalculationRequest | FleetRequest]) -> None:
+    with pytest.raises(
+        InvalidRequestError, match=r"\$\.client_id: must have only visible ASCII characters but # and /"
+    ):
+        request_type.parse({"client_id": NOBODY})
+
+
+def test_no_entity_belongs_to_the_name_under_which_nobody_s_are_indexed() -> None:
+    with pytest.raises(ValidationError, match="client_id\n  String should match pattern"):
+        Entity(entity_type=BookEntityType.SECURITY, entity_id="AAPL", client_id=NOBODY)
 
 
 def test_there_are_sixteen_partitions_of_marks_that_no_entity_can_be_named_after() -> None:
