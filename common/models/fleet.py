@@ -39,10 +39,7 @@ class FleetRequest(CalculationOptions):
         list[Annotated[EntityType, Field(strict=False)]] | None,
         Field(min_length=1),
         AfterValidator(lambda types: types and _distinct(types)),
-    ] = Field(
-        None,
-        description="what of the books, without a manifest; portfolios when absent; of securities those of a client",
-    )
+    ] = Field(None, description="what of the books, without a manifest; portfolios when absent")
     client_id: ClientIdentifier | None = Field(None, description="binds the run to what is this client's")
     benchmark: BenchmarkInput | None = None
     batch_size: int = Field(DEFAULT_BATCH_SIZE, ge=1, le=MAX_PORTFOLIOS, description="portfolios in a batch")

@@ -229,6 +229,20 @@ def test_all_of_the_books_in_the_order_of_the_ids() -> None:
     ]
 
 
+def test_all_securities_are_every_client_s_and_nobody_s() -> None:
+    made = InMemoryBooks()
+    for name, client in (("theirs", "birch"), ("AAPL", None), ("own", "acme")):
+        made.put_entity(Entity(entity_type=BookEntityType.SECURITY, entity_id=name, client_id=client))
+    payloads = Store()
+
+    def planned(client_id: str | None) -> list[str]:
+        found = plan(payloads, made, manifest=None, entity_types=["security"], client_id=client_id)
+        return [name for each in batches(payloads, found) for _, name in entities(payloads, each)]
+
+    assert planned(None) == ["AAPL", "own", "theirs"]
+    assert planned("acme") == ["own"]
+
+
 def test_empty_books_are_no_fault() -> None:
     payloads = Store()
     planned = plan(payloads, manifest=None)

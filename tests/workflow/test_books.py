@@ -204,6 +204,17 @@ def test_a_security_s_return_is_that_of_its_prices(world: LocalRuntime, prices: 
     assert (found["from"], found["to"]) == (first.isoformat(), last.isoformat())
 
 
+def test_a_fleet_run_over_all_securities_calculates_those_of_nobody(world: LocalRuntime, prices: Prices) -> None:
+    request = {"as_of_date": AS_OF.isoformat(), "time_periods": ["ITD"], "entity_types": ["security"], "batch_size": 3}
+    summary = world.fleet.wait(world.fleet.start_or_attach(request).name, timeout=120).output
+    assert (summary["status"], summary["calculated"], summary["failed"]) == ("SUCCEEDED", len(SHARES), 0)
+    for share in SHARES:
+        row = stored(world, EntityType.SECURITY, share)
+        growth = prices[share][AS_OF] / prices[share][min(prices[share])]
+        assert row["periods"]["ITD"]["twr"] == pytest.approx(float(growth) - 1.0, rel=1e-12)
+        assert "client_id" not in row
+
+
 def test_a_second_run_over_unchanged_books_reads_its_results(world: LocalRuntime) -> None:
     what = {"entity_ids": ["saver", "trader"], "risk_free_rate": 0.02}
     first, second = run(world, **what), run(world, request_id="again", **what)
