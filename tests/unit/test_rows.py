@@ -111,11 +111,12 @@ def test_a_line_too_long_is_passed_over_where_the_others_are_wanted() -> None:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        (gzip.compress(b'{"portfolio_id": "a"}\n'), "is compressed by gzip"),
+        (gzip.compress(b'{"portfolio_id": "a"}\n', mtime=0), "is compressed by gzip"),
         (b"PK\x03\x04\x14", "is a ZIP archive"),
         (b"PAR1\x15\x04", "is a Parquet file"),
         ("a,b\n1,2\n".encode("utf-16"), "is UTF-16"),
     ],
+    ids=["gzip", "ZIP", "Parquet", "UTF-16"],
 )
 def test_what_is_no_text_is_told_for_what_it_is(body: bytes, expected: str) -> None:
     with pytest.raises(UnreadableFileError, match=f"^{expected}"):
