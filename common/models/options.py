@@ -1,7 +1,7 @@
 """The options of a request: over which periods, as of when, by which conventions."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Self
 
@@ -120,15 +120,20 @@ class CalculationOptions(StrictModel):
         try:
             request = cls.model_validate(document, context={LOCAL_SOURCES: local_sources})
         except ValidationError as error:
-            raise InvalidRequestError([*faults(error), *cls._also_wrong(document)]) from None
+            found = faults(error)
+            raise InvalidRequestError([*found, *cls._also_wrong(document, found)]) from None
         dates = request._wrong_dates(today or datetime.now(UTC).date())
         if wrong := [*cls._also_wrong(document), *dates]:
             raise InvalidRequestError(wrong)
         return request
 
     @classmethod
-    def _also_wrong(cls, document: object) -> list[Fault]:  # noqa: ARG003 - requests that override it look at it
-        """Return the faults of a document that no field of it shows."""
+    def _also_wrong(
+        cls,
+        document: object,  # noqa: ARG003 - requests that override it look at it
+        found: Sequence[Fault] = (),  # noqa: ARG003 - likewise
+    ) -> list[Fault]:
+        """Return the faults of a document that no field of it shows, where its fields have shown those `found`."""
         return []
 
     def _wrong_dates(self, today: date) -> list[Fault]:

@@ -1,11 +1,22 @@
 """The request: what to calculate, for which portfolios, by which conventions."""
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from common.errors import Fault, InvalidRequestError
@@ -18,16 +29,42 @@ from common.models.limits import DEFAULT_CONCURRENCY, MAX_CONCURRENCY, MAX_PORTF
 from common.models.options import CalculationOptions, distinct
 from common.models.sources import Source
 
-# Of the portfolios of a file. A feed that writes every number in a way of its own has a fault for each.
+# Of portfolios. A feed that writes every number in a way of its own has a fault for each.
 _FAULTS_KEPT = 1_000
+_IN_A_PORTFOLIO = re.compile(r"\$\.portfolios\[(\d+)\]")
 
 
 def _portfolios_shape(value: object) -> str:
     return "<source>" if isinstance(value, Mapping | Source) else "<list>"
 
 
+def _until_many_faults(value: object, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> object:
+    """Validate portfolios up to the one with which they have more faults than anybody reads.
+
+    Each fault takes a kilobyte: the points of a request may have millions, and who admits it has half a gigabyte.
+    """
+    if type(value) is not list or len(value) > MAX_PORTFOLIOS:
+        return validate(value)
+    read: list[object] = []
+    count = 0
+    for each in value:
+        try:
+            read.append(PortfolioInput.model_validate(each, context=info.context))
+        except ValidationError as error:
+            read.append(each)  # once more with the others, for the place of its faults
+            count += error.error_count()
+            if count > _FAULTS_KEPT:
+                break
+    return validate(read)
+
+
 Portfolios = Annotated[
-    Annotated[list[PortfolioInput], Field(min_length=1, max_length=MAX_PORTFOLIOS), Tag("<list>")]
+    Annotated[
+        list[PortfolioInput],
+        Field(min_length=1, max_length=MAX_PORTFOLIOS),
+        WrapValidator(_until_many_faults),
+        Tag("<list>"),
+    ]
     | Annotated[Source, Tag("<source>")],
     Discriminator(_portfolios_shape),
 ]
@@ -79,8 +116,8 @@ class CalculationRequest(CalculationOptions):
         return self.entities
 
     @classmethod
-    def _also_wrong(cls, document: object) -> list[Fault]:
-        return duplicate_ids(document)
+    def _also_wrong(cls, document: object, found: Sequence[Fault] = ()) -> list[Fault]:
+        return [*_unread(document, found), *duplicate_ids(document)]
 
     def _wrong_dates(self, today: date) -> list[Fault]:
         return super()._wrong_dates(today) + [
@@ -107,7 +144,7 @@ def parse_portfolios(documents: Iterable[Any], path: str) -> list[PortfolioInput
         if count > MAX_PORTFOLIOS:
             continue
         if len(found) > _FAULTS_KEPT:
-            found.insert(0, Fault(path, f"has so many faults that it was read up to item {index - 1} alone"))
+            found.insert(0, _read_up_to(path, index - 1))
             break
         name = document.get("portfolio_id") if isinstance(document, Mapping) else None
         named.append({"portfolio_id": name} if isinstance(name, str) else None)
@@ -123,6 +160,19 @@ def parse_portfolios(documents: Iterable[Any], path: str) -> list[PortfolioInput
     if found:
         raise InvalidRequestError(found)
     return portfolios
+
+
+def _unread(document: object, found: Sequence[Fault]) -> list[Fault]:
+    """Return a fault that says up to which portfolio a request was read, where that is not the last."""
+    portfolios = document.get("portfolios") if isinstance(document, Mapping) else None
+    places = [match[1] for fault in found if (match := _IN_A_PORTFOLIO.match(fault.path))]
+    if not isinstance(portfolios, list) or len(places) <= _FAULTS_KEPT or int(places[-1]) == len(portfolios) - 1:
+        return []
+    return [_read_up_to("$.portfolios", int(places[-1]))]
+
+
+def _read_up_to(path: str, index: int) -> Fault:
+    return Fault(path, f"has so many faults that it was read up to item {index} alone")
 
 
 def duplicate_ids(document: object, path: str = "$.portfolios") -> list[Fault]:

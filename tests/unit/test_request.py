@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from common.errors import InvalidRequestError
+from common.models.faults import MAX_FAULTS_LISTED
 from common.models.kinds import CalculationMethod
 from common.models.limits import MAX_PORTFOLIOS
 from common.models.request import CalculationRequest, parse_portfolios
@@ -171,6 +172,29 @@ def test_a_file_with_thousands_of_faults_is_not_read_to_its_end() -> None:
     assert str(caught.value.faults[0]) == "$.portfolios: has so many faults that it was read up to item 1 alone"
     assert caught.value.faults[1].path == "$.portfolios[0].valuations.values[0]"
     assert len(list(given)) == 7
+
+
+def test_portfolios_with_thousands_of_faults_are_not_read_to_their_end() -> None:
+    bad = [{"date": "2024-01-02", "price": 1}] * 400
+    many = [{"portfolio_id": f"p-{index}", "valuations": bad} for index in range(10)]
+    good = {"portfolio_id": "good", "valuations": VALUATIONS}
+    found = faults(request(portfolios=[good, *many]))
+    assert len(found) == 2 * 2 * 400 + 1
+    assert found[0] == "$.portfolios[1].valuations[0].value: is missing"
+    assert found[-2] == "$.portfolios[2].valuations[399].price: is not a known field"
+    assert found[-1] == "$.portfolios: has so many faults that it was read up to item 2 alone"
+
+
+def test_portfolios_whose_last_has_the_most_faults_are_read_to_their_end() -> None:
+    bad = {"portfolio_id": "bad", "valuations": [{"date": "2024-01-02", "price": 1}] * 600}
+    found = faults(request(portfolios=[{"portfolio_id": "good", "valuations": VALUATIONS}, bad]))
+    assert len(found) == 2 * 600
+    assert all(fault.startswith("$.portfolios[1].valuations[") for fault in found)
+
+
+def test_of_faults_without_end_the_number_is_told() -> None:
+    document = {f"field-{number}": 1 for number in range(MAX_FAULTS_LISTED + 1)}
+    assert faults({**document, "entity_ids": ["p-1"]}) == ["$: has 200,001 faults, more than are listed"]
 
 
 def test_the_message_does_not_grow_with_the_faults() -> None:
