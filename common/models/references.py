@@ -42,6 +42,8 @@ from common.models.series import CashFlowColumns, CashFlowSeries, ValuationColum
 from common.models.sources import Source, SourceFormat
 
 _FAULTS_TOLD = 5
+# Of a text in Parquet: no id, date or number is longer, and all rows of a file of portfolios are kept at a time.
+_TEXT_CHARACTERS = 100
 
 T = TypeVar("T")
 Place = str
@@ -211,7 +213,7 @@ def _numbered(body: bytes, source: Source, columns: Sequence[str], known: Sequen
             with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
                 file.write(body)
                 file.flush()
-                yield from _having(columns, known, parquet_table(file.name))
+                yield from _having(columns, known, parquet_table(file.name, longest=_TEXT_CHARACTERS))
         case SourceFormat.JSON:
             raise AssertionError("JSON is read whole")
 

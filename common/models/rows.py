@@ -19,7 +19,10 @@ VALUATION_COLUMNS = ("date", "value", "cash_flow", *ATTRIBUTE_COLUMNS)
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # What arrives from DuckDB as it stands in the file. Of the rest, FLOAT would come widened to a double, digits made up,
 # and the others mean no number, date or text: all of them come as text.
-_TAKEN_AS_THEY_ARE = {"DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "DOUBLE", "VARCHAR"}
+_TAKEN_AS_THEY_ARE = {"DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "DOUBLE"}
+_NESTED = ("STRUCT(", "MAP(", "UNION(", "VARIANT")
+PARQUET_TEXT_CHARACTERS = 1_000
+"""What is longer is no name, and is cut: Parquet keeps a text of many rows once, and in memory each row has its own."""
 _FETCHED_AT_ONCE = 10_000
 _PARQUET = b"PAR1"
 _OTHER_SEPARATORS = ";\t|"
@@ -251,8 +254,15 @@ def separator(header: str) -> str | None:
     return next((each for each in _OTHER_SEPARATORS if each in header), None)
 
 
-def parquet_table(path: str) -> Table:
+def parquet_table(path: str, *, longest: int = PARQUET_TEXT_CHARACTERS) -> Table:
     """Return the rows of a Parquet file.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    longest
+        Characters of a text. A longer one is cut, and ends with an ellipsis: it is then no number, date or id either.
 
     Raises
     ------
@@ -272,7 +282,7 @@ def parquet_table(path: str) -> Table:
             columns, kinds = tuple(relation.columns), [str(kind) for kind in relation.types]
     except duckdb.Error:  # whose message names the file, which may be a temporary one
         raise UnreadableFileError("is not a Parquet file, or one that was cut off or damaged") from None
-    selected = ", ".join(_selected(name, kind) for name, kind in zip(columns, kinds, strict=True))
+    selected = ", ".join(_selected(name, kind, longest) for name, kind in zip(columns, kinds, strict=True))
 
     def rows() -> Numbered:
         number = 0
@@ -301,10 +311,16 @@ def parquet_length(path: str) -> int:
     return int(found[0]) if found else 0
 
 
-def _selected(name: str, kind: str) -> str:
+def _selected(name: str, kind: str, longest: int) -> str:
+    """Return the expression that reads a column of a Parquet file."""
+    if kind.endswith("]") or kind.startswith(_NESTED):
+        return "'a nested value'"  # nothing that is read is one, and a list has any number of items in few bytes
     quoted = '"' + name.replace('"', '""') + '"'
-    as_it_is = kind in _TAKEN_AS_THEY_ARE or kind.endswith("INT") or kind.startswith("DECIMAL(")
-    return quoted if as_it_is else f"CAST({quoted} AS VARCHAR)"
+    if kind in _TAKEN_AS_THEY_ARE or kind.endswith("INT") or kind.startswith("DECIMAL("):
+        return quoted
+    # The bytes of a text without the mark that says so are cut before they are written out, at four characters each.
+    text = f"CAST({quoted}[:{longest + 1}] AS VARCHAR)" if kind == "BLOB" else f"CAST({quoted} AS VARCHAR)"
+    return f"CASE WHEN length({text}) > {longest} THEN left({text}, {longest}) || '…' ELSE {text} END"
 
 
 def text_date(value: object) -> object:

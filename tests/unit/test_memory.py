@@ -174,3 +174,21 @@ def test_the_largest_file_of_a_series(
     print(f"{name}: peak {used:.0f} MiB, {told}")
     assert refused in str(told)
     assert used <= SHARE * TASKS["CalculatePortfolio"].memory_mb
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["ValidateInput", "CalculatePortfolio"])
+def test_a_long_text_that_parquet_keeps_once_for_all_rows(tmp_path: Path, task: str) -> None:
+    path = tmp_path / "p.parquet"
+    with duckdb.connect() as connection:
+        connection.execute(
+            f"COPY (SELECT 'p' AS portfolio_id, DATE '2020-01-01' + i::INT AS date, repeat('1', 1000000) AS value "
+            f"FROM range(1500) each(i)) TO '{path}' (FORMAT parquet, COMPRESSION zstd)"
+        )
+    assert path.stat().st_size < 16 * 1024
+    source = {"source": f"s3://{path}"}
+    of_a_series = [{"portfolio_id": "p", "valuations": source}]
+    used, told = peak({"portfolios": source if task == "ValidateInput" else of_a_series})
+    print(f"{task}: peak {used:.0f} MiB, {told}")
+    assert "must be a number" in str(told)
+    assert used <= SHARE * TASKS[task].memory_mb

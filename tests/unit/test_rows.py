@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -183,6 +184,29 @@ def test_what_is_no_parquet_is_told_without_the_name_of_the_file(tmp_path: Path,
     with pytest.raises(UnreadableFileError) as caught:
         parquet_table(str(path))
     assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize("kind", ["VARCHAR", "BLOB"])
+def test_long_texts_of_parquet_are_cut_so_that_they_are_nothing_that_is_read(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "p.parquet"
+    texts = [None, "", "0" * 9 + "7", "0" * 10 + "7", "0" * 1_000_000 + "7"]
+    write_parquet(path, f"SELECT unnest($1)::{kind} AS value", texts)
+    found = [row["value"] for _, row in parquet_table(str(path), longest=10).rows if isinstance(row, dict)]
+    assert found == [None, "", "0" * 9 + "7", "0" * 10 + "…", "0" * 10 + "…"]
+
+
+def test_nested_columns_of_parquet_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    write_parquet(
+        path, "SELECT 'p' AS id, [1] AS a, [1]::INT[1] AS b, {'x': 1} AS c, MAP {'x': 1} AS d, true AS e", None
+    )
+    nested = dict.fromkeys("abcd", "a nested value")
+    assert list(parquet_table(str(path)).rows) == [(1, {"id": "p", **nested, "e": "true"})]
+
+
+def write_parquet(path: Path, query: str, values: list[Any] | None) -> None:
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY ({query}) TO '{path}' (FORMAT parquet)", None if values is None else [values])
 
 
 def test_each_column_of_a_series_is_asked_for() -> None:
