@@ -6,6 +6,9 @@ import numpy as np
 
 from common.calculations.types import FloatArray
 
+_ROUNDING = 1e-12
+"""Less than this share of the peak is rounding of the linked returns: it makes no fall, and hides no recovery."""
+
 
 def lower_tail(returns: FloatArray, lowest: FloatArray, share: float) -> tuple[float, float]:
     """Return the quantile of `share`, as `numpy.quantile` has it, and the mean of what is at or below it.
@@ -47,13 +50,20 @@ def deepest_fall(wealth: FloatArray, falls: FloatArray) -> tuple[float, int | No
     Returns
     -------
     tuple
-        0 and no places where there is no fall; no recovery where that has not come yet.
+        0 and no places where there is no fall; no recovery where that has not come yet. The peak is the first day at
+        it after which wealth was not below it until the fall: one that was reached again begins anew.
     """
     trough = int(falls.argmax())
     fall = falls.item(trough)
-    if not fall > 0.0:
+    if not fall > _ROUNDING:
         return 0.0, None, None, None
-    peak = int(wealth[: trough + 1].argmax())
-    recovered = wealth[trough:] >= wealth.item(peak)
+    peak = int(wealth[:trough].argmax())
+    level = wealth.item(peak) * (1.0 - _ROUNDING)
+    (again,) = (wealth[peak + 1 : trough] >= level).nonzero()
+    if again.size:
+        peak += 1 + again.item(-1)
+    while peak and wealth.item(peak - 1) >= level:
+        peak -= 1
+    recovered = wealth[trough:] >= level
     after = int(recovered.argmax())
     return fall, peak, trough, trough + after if recovered.item(after) else None

@@ -39,7 +39,8 @@ def plain_drawdown(returns: list[float]) -> tuple[float, int | None]:
         peak = max(peak, wealth)
         if 1.0 - wealth / peak > deepest:
             deepest, trough = 1.0 - wealth / peak, number
-    return deepest, trough
+    # A fall of so little is the rounding of the product.
+    return (deepest, trough) if deepest > 1e-12 else (0.0, None)
 
 
 @given(st.lists(st.one_of(return_series(min_size=1), STEADY), min_size=1, max_size=5), st.sampled_from([0.0, 0.001]))

@@ -83,7 +83,7 @@ def test_the_deepest_point_under_water_is_the_maximum_drawdown(portfolio: Portfo
     record = record_of(portfolio, FlowTiming.AFTER_CLOSE, dietz=dietz)
     assert record is not None
     risk = record.inception_to_date.risk
-    assert -underwater(record.growth).min() == pytest.approx(risk.max_drawdown, rel=1e-12, abs=1e-15)
+    assert -underwater(record.growth).min() == pytest.approx(risk.max_drawdown, rel=1e-12, abs=1e-12)
     assert (underwater(record.growth) <= 0.0).all()
 
 

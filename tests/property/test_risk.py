@@ -1,5 +1,7 @@
 """Laws that every risk metric obeys."""
 
+from datetime import timedelta
+from itertools import accumulate
 from math import isfinite
 
 import mpmath
@@ -8,10 +10,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.calculations import calculate_risk_metrics, link_returns, max_drawdown
+from common.calculations import (
+    Conventions,
+    Flows,
+    FlowTiming,
+    Period,
+    Reason,
+    Valuations,
+    calculate_daily_twr,
+    calculate_performance,
+    calculate_risk_metrics,
+    link_returns,
+    max_drawdown,
+)
 from common.calculations.risk import RISK_METRICS, RiskMetrics
+from common.calculations.words import day_date, day_number
 from common.models.results import PeriodResult
-from tests.property.strategies import return_series
+from tests.property.strategies import START, return_series
 
 ANYTHING = st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.just(0.0), st.floats(-1.0, 1.0))
 
@@ -26,15 +41,50 @@ def test_drawdown_lies_between_nothing_and_everything(returns: list[float]) -> N
     assert 0.0 <= fall.value <= 1.0
     wealth = np.concatenate(([1.0], np.cumprod(1 + np.array(returns))))
     if fall.value == 0.0:
-        assert (np.diff(wealth) >= 0.0).all()
+        assert (np.diff(wealth) >= -1e-12 * wealth[:-1]).all()
         return
     assert fall.peak_index is not None
     assert fall.trough_index is not None
     assert fall.peak_index < fall.trough_index
     assert fall.value == pytest.approx(1 - wealth[fall.trough_index] / wealth[fall.peak_index])
+    assert (wealth[fall.peak_index + 1 : fall.trough_index] <= wealth[fall.peak_index] * (1 + 2e-12)).all()
+    level = wealth[fall.peak_index] * (1 - 2e-12)
     if fall.recovery_index is not None:
-        assert wealth[fall.recovery_index] >= wealth[fall.peak_index]
+        assert wealth[fall.recovery_index] >= level
         assert (wealth[fall.trough_index : fall.recovery_index] < wealth[fall.peak_index]).all()
+
+
+CENTS = st.integers(100_000, 100_000_000).map(lambda cents: cents / 100)
+
+
+@given(CENTS, st.lists(st.floats(0.3, 0.99), min_size=1, max_size=20))
+def test_a_value_that_is_back_at_its_peak_has_recovered(peak: float, shares: list[float]) -> None:
+    below = [round(peak * share, 2) for share in shares]
+    days = [START + timedelta(days=day) for day in range(2 * len(below) + 3)]
+    # At the peak, below it, at the peak again, below by as much, and at the peak once more.
+    values = [peak, *below, peak, *below, peak]
+    found = calculate_daily_twr(zip(days, values, strict=True))
+    fall = max_drawdown(found.sub_returns)
+    assert fall.trough_index is not None
+    assert fall.value == pytest.approx(1 - min(below) / peak, rel=1e-12)
+    again = len(below) + 1
+    first = fall.trough_index < again
+    assert fall.peak_index == (0 if first else again)
+    assert fall.recovery_index == (again if first else 2 * again)
+
+
+@given(CENTS, st.lists(st.integers(1, 1_000_000), min_size=2, max_size=20))
+def test_deposits_into_cash_make_no_fall_and_no_ratio_of_rounding(opening: float, deposits: list[int]) -> None:
+    cents = list(accumulate(deposits, initial=round(opening * 100)))
+    days = [day_number(START) + 200 * number for number in range(len(cents))]
+    valuations = Valuations.from_arrays(days, [each / 100 for each in cents])
+    flows = Flows.from_arrays(days[1:], [each / 100 for each in deposits])
+    period = Period.standard("ITD", day_date(days[-1]))
+    (found,) = calculate_performance(valuations, flows, [period], Conventions(FlowTiming.END_OF_DAY)).periods
+    assert found.annualized_twr == pytest.approx(0.0, abs=1e-12)
+    assert found.risk.max_drawdown == 0.0
+    assert found.max_drawdown_peak is None
+    assert found.risk.undefined["calmar_ratio"] is Reason.NO_DRAWDOWN
 
 
 @given(return_series(), st.floats(-0.5, 0.5), st.floats(0.0, 0.2))

@@ -124,6 +124,10 @@ def test_the_returns_of_which_a_tail_is_taken_stay_in_their_order(returns: list[
         ([1.0, 2.0, 3.0], (0.0, None, None, None)),
         ([1.0, 0.5, 0.75], (0.5, 0, 1, None)),
         ([1.0, 2.0, 1.0, 2.0, 3.0], (0.5, 1, 2, 3)),
+        ([1.0, 1.0, 1.0, 0.5], (0.5, 0, 3, None)),
+        ([1.0, 0.75, 1.0, 1.0, 0.5, 1.0], (0.5, 2, 4, 5)),
+        ([1.0, 0.75, 1.0 - 1e-15, 1.0, 0.5, 1.0 - 1e-15], (0.5, 2, 4, 5)),
+        ([1.0, 1.0 - 1e-15, 1.0], (0.0, None, None, None)),
     ],
 )
 def test_a_fall_has_its_peak_its_trough_and_where_it_is_made_good(
