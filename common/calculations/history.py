@@ -8,7 +8,12 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from common.calculations.flow_timing import suspect_days
-from common.calculations.periods import Period, infer_periods_per_year, month_end_positions
+from common.calculations.periods import (
+    Period,
+    infer_months_per_year,
+    infer_periods_per_year,
+    month_end_positions,
+)
 from common.calculations.returns import TimeWeightedReturn, link
 from common.calculations.sub_periods import SubPeriods, daily_sub_periods, dietz_sub_periods, outside_valuations
 from common.calculations.types import DayArray, FloatArray, Flows, Valuations, ascends
@@ -152,16 +157,16 @@ class History(NamedTuple):
     ) -> Self:
         """Take the history of a portfolio; `calculate_performance` tells what it is made of."""
         timing = conventions.flow_timing
-        days = marked = valuations.days
+        days = valuations.days
         net, dated = flows.net(), flows.dated_by_close(timing)
         # Only where each flow is dated by its own sign may the days of two fall together, or apart.
         distinct = net is flows if timing is not FlowTiming.INFLOW_START_OUTFLOW_END else ascends(dated.days)
         edges, suspect = None, []
+        inferred = infer_months_per_year if conventions.modified_dietz else infer_periods_per_year
         if conventions.modified_dietz:
             # A first valuation within a month is the base of that month's return.
             edges = np.unique(np.append(month_end_positions(days), 0))
-            marked = days[edges]
-            parts = dietz_sub_periods(Valuations(marked, valuations.values[edges]), flows, timing)
+            parts = dietz_sub_periods(Valuations(days[edges], valuations.values[edges]), flows, timing)
         else:
             parts = daily_sub_periods(valuations, flows, timing)
             suspect = suspect_days(valuations, net, timing)
@@ -176,7 +181,7 @@ class History(NamedTuple):
             benchmark,
             suspect,
             _inception(valuations.values),
-            conventions.periods_per_year or infer_periods_per_year(marked),
+            conventions.periods_per_year or inferred(days),
             conventions,
             (Caution.FLOW_OUTSIDE_VALUATIONS,) if outside_valuations(valuations, flows, timing) else (),
         )

@@ -21,6 +21,9 @@ TELLING_RETURNS = 12
 MOST_IRREGULAR = 1.5
 """More than lies between the 252 business days and the 365 days of a year."""
 _SPACINGS = (252, 104, 52, 26, 12, 4, 2, 1)
+_WEEK = 7
+_BUSINESS_DAYS_APART = 1.2
+"""Between the mean distance of calendar days, 1, and that of business days, which skip week-ends: 7/5."""
 
 
 _YEARS = {
@@ -131,24 +134,45 @@ def infer_periods_per_year(days: DayArray) -> int:
     Returns
     -------
     int
-        252 for business days, 365 for calendar days, where the median distance is a day. Else the nearest, by its
-        ratio, of 252, 104, 52, 26, 12, 4, 2 and 1 to what the usual distance makes: the mean of those that are at least
-        half the median and at most its double. 252 below two days.
+        252 for business days, 365 for calendar days, where the median distance is a day: which of them, the mean of
+        the distances under a week tells. Else the nearest, by its ratio, of 252, 104, 52, 26, 12, 4, 2 and 1 to what
+        the usual distance makes: the mean of those that are at least half the median and at most its double. 252 below
+        two days.
     """
     if days.size < 2:
         return 252
     mean = (days.item(-1) - days.item(0)) / (days.size - 1)
-    if mean < 1.5:
-        # Most of the distances are of one day, as none is less; that is their median without a look for it. Business
-        # days skip week-ends: their mean distance is 7/5 of a day, that of calendar days 1.
-        return 252 if mean > 1.2 else 365
+    if mean <= _BUSINESS_DAYS_APART:
+        return 365
     distances = days[1:] - days[:-1]
-    median = float(np.median(distances))
+    # Below a mean of 1.5 most of the distances are of one day, as none is less: their median without a look for it.
+    median = 1.0 if mean < 1.5 else float(np.median(distances))
     if median <= 1.0:
-        return 252
+        # Months without a valuation, or of one each, are no week-ends: calendar days around them stay calendar days.
+        near = distances[distances < _WEEK]
+        return 252 if int(near.sum()) > _BUSINESS_DAYS_APART * near.size else 365
     usual = distances[(distances >= 0.5 * median) & (distances <= 2.0 * median)]
     observed = DAYS_PER_YEAR * usual.size / int(usual.sum())
     return min(_SPACINGS, key=lambda periods: abs(log(periods / observed)))
+
+
+def infer_months_per_year(days: DayArray) -> int:
+    """Return how many returns between the last valuations of months make a year.
+
+    Parameters
+    ----------
+    days : (n,) int64, increasing
+        Of all valuations.
+
+    Returns
+    -------
+    int
+        What `infer_periods_per_year` makes of the ends of the months that have a valuation: where the first or the last
+        of them is not over, it counts as the month that it is. 12 of a single month.
+    """
+    months = np.unique(days.astype("datetime64[D]").astype("datetime64[M]"))
+    ends = (months + 1).astype("datetime64[D]").astype(np.int64) - 1
+    return infer_periods_per_year(ends) if ends.size > 1 else 12
 
 
 def is_irregular(returns: int, days: int, periods_per_year: float) -> bool:

@@ -365,11 +365,31 @@ def test_what_came_in_at_the_start_of_the_last_day_and_is_gone_at_its_end_is_los
         (business_days(date(2020, 1, 1), date(2021, 12, 31))[::2], 104),
         ([day for day in business_days(date(2020, 1, 1), date(2021, 12, 31)) if day % 7 not in {5, 0}], 104),
         ([day_number(date(2020 + m // 12, m % 12 + 1, 28)) for m in range(30)] + list(range(18900, 18925)), 12),
+        # A pause of the record, and months before there were daily values, make no week-ends.
+        ([*range(100), *range(140, 240)], 365),
+        ([day_number(date(2020, month, 28)) for month in range(1, 13)] + list(range(18650, 19380)), 365),
+        (business_days(date(2020, 1, 1), date(2020, 6, 30)) + business_days(date(2021, 1, 1), date(2021, 6, 30)), 252),
         ([0], 252),
     ],
 )
 def test_the_spacing_tells_how_many_make_a_year(days: list[int], expected: int) -> None:
     assert infer_periods_per_year(np.array(days)) == expected
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [
+        # Two of the months are not whole, and one is all there is.
+        (business_days(date(2023, 12, 15), date(2024, 2, 9)), 12),
+        (business_days(date(2024, 1, 15), date(2024, 2, 9)), 12),
+        (business_days(date(2024, 1, 15), date(2024, 1, 25)), 12),
+        ([day_number(date(2010 + q // 4, 3 * (q % 4) + 3, 15)) for q in range(30)], 4),
+    ],
+)
+def test_the_months_of_modified_dietz_are_months_whole_or_not(days: list[int], expected: int) -> None:
+    valuations = Valuations.from_arrays(days, [100.0 + each % 7 for each in days])
+    found = measure(valuations, "ITD", as_of=day_date(days[-1]), conventions=Conventions(modified_dietz=True))
+    assert found.periods_per_year == expected
 
 
 @pytest.mark.parametrize("levels", [[1e-300, 1e15, 1e15], [1e-300, 1e15, 1e-300]])
