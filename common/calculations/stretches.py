@@ -170,6 +170,10 @@ def risks(stretches: Sequence[Stretch]) -> Iterator[_Risk]:
             continue
         alone, joint = next(moments)
         risk = risk_metrics(alone, each.annual.value, basis, joint, each.annual_benchmark.value)
+        both = each.annual.value is not None and each.annual_benchmark.value is not None
+        if each.benchmark.value is not None and not (both or each.linked.whole):
+            # Beside the sub-periods that are left out the benchmark has a return, as it has in R - B.
+            risk = risk._replace(excess_return=each.linked.twr.value - each.benchmark.value)
         for name, reason in risk.undefined.items():
             if reason is Reason.NO_BENCHMARK and without is not None:
                 risk.undefined[name] = without

@@ -107,6 +107,24 @@ def test_under_a_year_nothing_is_annualised() -> None:
     assert found.mwr_period == pytest.approx(found.twr)
 
 
+@pytest.mark.parametrize("copies", [1, 20])
+@pytest.mark.parametrize("modified_dietz", [False, True])
+def test_below_a_year_the_excess_return_is_that_of_the_returns_beside_it(modified_dietz: bool, copies: int) -> None:
+    """Also where the account is empty for some time, in which only the benchmark has a return."""
+    days = [day_number(date(2023, month, 28)) for month in range(1, 7)]
+    valuations = Valuations.from_arrays(days, [100.0, 110.0, 0.0, 0.0, 50.0, 55.0])
+    flows = Flows.from_arrays([days[2], days[4]], [-110.0, 50.0])
+    levels = Valuations.from_arrays(days, [100.0, 103.0, 106.0, 109.0, 112.0, 115.0])
+    conventions = Conventions(FlowTiming.END_OF_DAY, modified_dietz=modified_dietz)
+    period = Period.standard("ITD", date(2023, 6, 28))
+    for each in calculate_performances([(valuations, flows)] * copies, [period], conventions, levels):
+        found = only(each)
+        assert Caution.EMPTY_ACCOUNT in found.warnings
+        assert found.twr is not None
+        assert found.benchmark_twr == pytest.approx(0.15)
+        assert found.risk.excess_return == pytest.approx(found.twr - 0.15)
+
+
 def levels_on(*days: date, last: float = 110.0) -> Valuations:
     return Valuations.from_arrays([day_number(day) for day in days], [*[100.0] * (len(days) - 1), last])
 
