@@ -4,7 +4,7 @@ from math import nan
 
 import numpy as np
 
-from common.calculations.types import FloatArray
+from common.calculations.types import FloatArray, highest
 
 _ROUNDING = 1e-12
 """Less than this share of the peak is rounding of the linked returns: it makes no fall, and hides no recovery."""
@@ -50,18 +50,21 @@ def deepest_fall(wealth: FloatArray, falls: FloatArray) -> tuple[float, int | No
     Returns
     -------
     tuple
-        0 and no places where there is no fall; no recovery where that has not come yet. The peak is the first day at
-        it after which wealth was not below it until the fall: one that was reached again begins anew.
+        0 and no places where there is no fall; no recovery where that has not come yet. The trough is the first place
+        as deep. The peak is the first one at its height after which wealth was not below it until the fall: a peak that
+        was reached again begins anew.
     """
     trough = int(falls.argmax())
     fall = falls.item(trough)
     if not fall > _ROUNDING:
         return 0.0, None, None, None
+    # Whether there is another place as deep, or as high, is quicker to tell than where.
+    if highest(falls[:trough]) >= fall - _ROUNDING:
+        trough = int((falls >= fall - _ROUNDING).argmax())
     peak = int(wealth[:trough].argmax())
     level = wealth.item(peak) * (1.0 - _ROUNDING)
-    (again,) = (wealth[peak + 1 : trough] >= level).nonzero()
-    if again.size:
-        peak += 1 + again.item(-1)
+    if highest(wealth[peak + 1 : trough]) >= level:
+        peak = int((wealth[:trough] >= level).nonzero()[0].item(-1))
     while peak and wealth.item(peak - 1) >= level:
         peak -= 1
     recovered = wealth[trough:] >= level

@@ -33,14 +33,15 @@ def exact_moments(values: list[float]) -> tuple[Any, Any]:
 
 def plain_drawdown(returns: list[float]) -> tuple[float, int | None]:
     wealth = peak = 1.0
-    deepest, trough = 0.0, None
-    for number, each in enumerate(returns, start=1):
+    falls = [0.0]
+    for each in returns:
         wealth *= 1.0 + each
         peak = max(peak, wealth)
-        if 1.0 - wealth / peak > deepest:
-            deepest, trough = 1.0 - wealth / peak, number
-    # A fall of so little is the rounding of the product.
-    return (deepest, trough) if deepest > 1e-12 else (0.0, None)
+        falls.append(1.0 - wealth / peak)
+    deepest = max(falls)
+    if deepest <= 1e-12:  # the rounding of the product
+        return 0.0, None
+    return deepest, next(number for number, fall in enumerate(falls) if fall >= deepest - 1e-12)
 
 
 @given(st.lists(st.one_of(return_series(min_size=1), STEADY), min_size=1, max_size=5), st.sampled_from([0.0, 0.001]))
