@@ -149,6 +149,8 @@ def infer_periods_per_year(days: DayArray) -> int:
     median = 1.0 if mean < 1.5 else float(np.median(distances))
     if median <= 1.0:
         # Months without a valuation, or of one each, are no week-ends: calendar days around them stay calendar days.
+        if distances.item(distances.argmax()) < _WEEK:
+            return 252  # by the mean of all
         near = distances[distances < _WEEK]
         return 252 if int(near.sum()) > _BUSINESS_DAYS_APART * near.size else 365
     usual = distances[(distances >= 0.5 * median) & (distances <= 2.0 * median)]
