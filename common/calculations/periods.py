@@ -24,6 +24,8 @@ _SPACINGS = (252, 104, 52, 26, 12, 4, 2, 1)
 _WEEK = 7
 _BUSINESS_DAYS_APART = 1.2
 """Between the mean distance of calendar days, 1, and that of business days, which skip week-ends: 7/5."""
+_CALENDAR_DAYS_APART = 1.1
+"""The same where there are pauses, of few values: one on a Saturday hides a week-end."""
 
 
 _YEARS = {
@@ -134,10 +136,10 @@ def infer_periods_per_year(days: DayArray) -> int:
     Returns
     -------
     int
-        252 for business days, 365 for calendar days, where the median distance is a day: which of them, the mean of
-        the distances under a week tells. Else the nearest, by its ratio, of 252, 104, 52, 26, 12, 4, 2 and 1 to what
-        the usual distance makes: the mean of those that are at least half the median and at most its double. 252 below
-        two days.
+        252 for business days, 365 for calendar days, where the median distance is a day: 365 where the mean distance
+        is at most 1.2 days, or 1.1 with whole weeks cut out of each. Else the nearest, by its ratio, of 252, 104, 52,
+        26, 12, 4, 2 and 1 to what the usual distance makes: the mean of those that are at least half the median and at
+        most its double. 252 below two days.
     """
     if days.size < 2:
         return 252
@@ -148,11 +150,11 @@ def infer_periods_per_year(days: DayArray) -> int:
     # Below a mean of 1.5 most of the distances are of one day, as none is less: their median without a look for it.
     median = 1.0 if mean < 1.5 else float(np.median(distances))
     if median <= 1.0:
-        # Months without a valuation, or of one each, are no week-ends: calendar days around them stay calendar days.
         if distances.item(distances.argmax()) < _WEEK:
             return 252  # by the mean of all
-        near = distances[distances < _WEEK]
-        return 252 if int(near.sum()) > _BUSINESS_DAYS_APART * near.size else 365
+        # A pause is no week-end, nor hides those in it: with its whole weeks cut out it ends on the weekday it ends on.
+        distances = distances % _WEEK
+        return 252 if int(distances.sum()) > _CALENDAR_DAYS_APART * np.count_nonzero(distances) else 365
     usual = distances[(distances >= 0.5 * median) & (distances <= 2.0 * median)]
     observed = DAYS_PER_YEAR * usual.size / int(usual.sum())
     return min(_SPACINGS, key=lambda periods: abs(log(periods / observed)))

@@ -84,7 +84,9 @@ def test_the_nearest_spacing_to_the_usual_distance_counts(distances: list[int]) 
     days = np.concatenate(([day_number(START)], day_number(START) + np.cumsum(distances)))
     middle = median(distances)
     if middle <= 1:
-        assert inferred(days) == (252 if mean([each for each in distances if each < 7]) > 1.2 else 365)
+        cut = [each % 7 for each in distances if each % 7]
+        calendar = mean(distances) <= 1.2 or (max(distances) >= 7 and mean(cut) <= 1.1)
+        assert inferred(days) == (365 if calendar else 252)
         return
     usual = mean([each for each in distances if middle <= 2 * each and each <= 2 * middle])
     off = {periods: abs(math.log(usual * periods / 365)) for periods in (252, 104, 52, 26, 12, 4, 2, 1)}

@@ -387,6 +387,8 @@ def test_what_came_in_at_the_start_of_the_last_day_and_is_gone_at_its_end_is_los
         ([*range(100), *range(140, 240)], 365),
         ([day_number(date(2020, month, 28)) for month in range(1, 13)] + list(range(18650, 19380)), 365),
         (business_days(date(2020, 1, 1), date(2020, 6, 30)) + business_days(date(2021, 1, 1), date(2021, 6, 30)), 252),
+        # Monday to Friday of every other week: all week-ends are in the pauses.
+        ([day for day in business_days(date(2024, 1, 1), date(2024, 6, 28)) if (day - 19723) // 7 % 2 == 0], 252),
         ([0], 252),
     ],
 )
