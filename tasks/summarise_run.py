@@ -18,14 +18,13 @@ from common.models.limits import MAX_PORTFOLIOS_BYTES
 from common.models.manifests import FAILURE
 from common.observability import logger
 from common.scratch import scratch_file
-from common.stores.ports import PayloadStore
+from common.stores.ports import COMPLETE_SERIES, PayloadStore
 from common.stores.s3 import payload_store
 
 NOT_BEGUN = "NotBegun"
 """The error of portfolios whose batch was not begun, because the run was ended before."""
 
 _MESSAGE_CHARACTERS = 500
-_STORED = frozenset({"SUCCEEDED", "DISABLED"})
 
 
 def summarise_run(state: Mapping[str, Any], payloads: PayloadStore) -> JsonObject:
@@ -224,7 +223,7 @@ def _verdict(run: _Totals, plan: Mapping[str, Any], error: Mapping[str, Any] | N
     if plan["entity_count"] and not counts["calculated"]:
         most = run.errors.most_common(1)[0][0]
         return "FAILED", f"None of {plan['entity_count']} entities could be calculated; most failed with {most}."
-    if counts["failed"] or run.time_series.keys() - _STORED:
+    if counts["failed"] or run.time_series.keys() - COMPLETE_SERIES:
         return "PARTIAL", None
     return "SUCCEEDED", None
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from common.errors import message_of
+from common.stores.ports import COMPLETE_SERIES
 from workflows.executions import Execution, ExecutionStatus
 
 Event = Mapping[str, Any]
@@ -362,7 +363,7 @@ class Verdict:
 
 def batches_without_series(counts: Mapping[str, int]) -> dict[str, int]:
     """Return how many batches of a fleet run ended with which status of the time series, those that lack records."""
-    return {status: count for status, count in counts.items() if status not in {"SUCCEEDED", "DISABLED"}}
+    return {status: count for status, count in counts.items() if status not in COMPLETE_SERIES}
 
 
 def _without_series(output: Mapping[str, Any]) -> Failure | None:

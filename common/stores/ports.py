@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, Protocol
 
 from common.json_types import JsonObject
 from common.models.books import BookEntityType, DayValue, Entity, EntityKey, Mark, SeriesKind, StoredEntity, Transaction
@@ -11,6 +11,9 @@ from common.models.kinds import EntityType
 if TYPE_CHECKING:
     from common.calculations.types import PriceHistory, Valuations
     from common.models.results import ResultRow, Run
+
+COMPLETE_SERIES: Final = frozenset({"SUCCEEDED", "DISABLED"})
+"""The statuses of PersistTimestream after which the time series lacks nothing, or none is kept."""
 
 
 class ResultKey(NamedTuple):
